@@ -1,0 +1,23 @@
+"""scikit-learn estimators for advertising and recommendation.
+
+From a raw log to candidates, click and conversion probabilities, and the next item, with
+``fit`` / ``predict_proba``, inside ``Pipeline`` and ``GridSearchCV``. Public names are loaded on
+first use: ``import sk_adrec`` imports neither torch nor lightgbm.
+"""
+
+from ._lazy import lazy_exports
+
+__version__ = "0.1.0.dev0"
+
+_EXPORTS = {
+    # submodules
+    "datasets": ".datasets",
+    "preprocessing": ".preprocessing",
+    "ranking": ".ranking",
+    "utils": ".utils",
+    # estimators and transformers
+    "FMClassifier": ".ranking._fm",
+    "FeatureEncoder": ".preprocessing._feature_encoder",
+}
+__all__ = [*_EXPORTS, "__version__"]  # noqa: PLE0604
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,12 @@
+"""Logs to learn on: real ad impressions, synthetic ones with known probabilities, MovieLens."""
+
+from .._lazy import lazy_exports
+
+_EXPORTS = {
+    "load_complete_journey_impressions": "._complete_journey",
+    "load_complete_journey_purchases": "._complete_journey",
+    "make_ad_log": "._synthetic",
+    "fetch_movielens": "._movielens",
+}
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,98 @@
+"""A log as contiguous arrays: what every network of this library trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of codes, stored flat.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,), int32
+        The codes of all rows, one row after the other, each row's most recent entry last.
+        1 = unknown, >= 2 = known; 0 (padding, missing) never occurs.
+    offsets : ndarray of shape (n_rows + 1,), int64
+        Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of entries of each row, shape (n_rows,), int64."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: slice | np.ndarray) -> Ragged:
+        """The lists of some rows (an index array, or a slice of step 1) as a new Ragged."""
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            offsets = self.offsets[start : max(start, stop) + 1]
+            return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+        # Position j of the output lies (j - offsets[row]) behind its row's start in the input.
+        source = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(self.values[source], offsets)
+
+    def padded(self) -> np.ndarray:
+        """The lists right-padded with 0 to the longest, shape (n_rows, L), int32; L >= 1."""
+        lengths = self.lengths
+        width = max(1, int(lengths.max(initial=0)))
+        codes = np.zeros((len(self), width), dtype=np.int32)
+        codes[np.arange(width) < lengths[:, None]] = self.values
+        return codes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """n rows of a log, encoded.
+
+    Parameters
+    ----------
+    numeric : ndarray of shape (n_rows, n_numeric), float32 or float64
+        Standardised numbers, then the indicators of missing values.
+    categorical : ndarray of shape (n_rows, n_categorical), int32
+        Codes: 0 = missing, 1 = unknown, >= 2 = known.
+    sequences : dict of str to Ragged
+        The list columns, by name.
+    sparse : csr_matrix of shape (n_rows, n_features) or None
+        The whole input where it was a scipy matrix; the other parts then have no columns.
+    """
+
+    numeric: np.ndarray
+    categorical: np.ndarray
+    sequences: dict[str, Ragged] = field(default_factory=dict)
+    sparse: sparse.csr_matrix | None = None
+
+    def __len__(self) -> int:
+        return len(self.categorical)
+
+    def take(self, rows: slice | np.ndarray) -> Encoded:
+        """Some rows (an index array, or a slice of step 1) as a new Encoded."""
+        return Encoded(
+            self.numeric[rows],
+            self.categorical[rows],
+            {name: ragged.take(rows) for name, ragged in self.sequences.items()},
+            None if self.sparse is None else self.sparse[rows],
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays in bytes."""
+        arrays = [self.numeric, self.categorical]
+        for ragged in self.sequences.values():
+            arrays += [ragged.values, ragged.offsets]
+        if self.sparse is not None:
+            arrays += [self.sparse.data, self.sparse.indices, self.sparse.indptr]
+        return sum(array.nbytes for array in arrays)

@@ -1,0 +1,1 @@
+"""Shared helpers and the public estimator checks."""

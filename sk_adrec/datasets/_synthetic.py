@@ -1,0 +1,522 @@
+"""A synthetic advertising log whose click and conversion probabilities are known."""
+
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.utils import Bunch, check_random_state
+
+__all__ = ["make_ad_log"]
+
+AGE_GROUPS = ["18-24", "25-34", "35-44", "45-54", "55+"]
+DEVICES = ["desktop", "mobile", "tablet", "tv"]
+N_SEGMENTS = 6
+N_POSITIONS = 6
+ITEMS_PER_ADVERTISER = 5
+# Share of a latent vector's variance that the segment (users) or the category (items) explains:
+# what is left is the id's own, so fields help cold ids and ids still add to fields.
+GROUP_SHARE = 0.6
+# A browsing stream leaves its category with this probability at each event.
+SWITCH_PROBABILITY = 0.3
+# float32 cannot tell 2**24 from 2**24 + 1, so integer ids that start here stay apart only
+# where no id passes through float32.
+FIRST_INTEGER_ID = 2**24
+LOG_PRICE_MEAN, LOG_PRICE_ITEM_STD, LOG_PRICE_ROW_STD = 3.0, 0.8, 0.3
+N_DAYS = 28
+
+DESCR = """\
+A synthetic advertising log (sk_adrec.datasets.make_ad_log)
+
+One row per impression, in order of time. Clicks are drawn from `p_click`, conversions of clicked
+impressions from `p_conversion`; both are functions of the columns alone:
+
+    logit p_click = b + linear * (effects of user, item, advertiser, age group, device, price
+                                  and quality score)
+                      + interaction * <user vector, item vector> / sqrt(latent_dim)
+                      + interest * (item's category occurs in the history)
+                      - position_bias * log(position)
+    logit p_conversion = c + selection * (standardised click logit without the position)
+                           + effects of user, item and device of its own
+
+b and c set the means. A missing value is a level of its own, with its own effect.
+"""
+
+
+@dataclass(frozen=True)
+class _World:
+    """What the users and items are, before any impression; one array entry per user or item."""
+
+    user_popularity: np.ndarray
+    user_segment: np.ndarray
+    user_age: np.ndarray
+    user_vector: np.ndarray
+    user_click: np.ndarray
+    user_conversion: np.ndarray
+    item_popularity: np.ndarray
+    item_category: np.ndarray
+    item_advertiser: np.ndarray
+    item_vector: np.ndarray
+    item_log_price: np.ndarray
+    item_click: np.ndarray
+    item_conversion: np.ndarray
+    category_vector: np.ndarray
+    # One effect per level; the last entry belongs to "missing", whose code is -1.
+    device_click: np.ndarray
+    device_conversion: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """One entry per impression; codes index the arrays of the world."""
+
+    seconds: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
+    device: np.ndarray
+    position: np.ndarray
+    log_price: np.ndarray
+    quality: np.ndarray
+
+
+@dataclass(frozen=True)
+class _History:
+    """Histories as Arrow stores lists: row r holds items[offsets[r]:offsets[r + 1]]."""
+
+    offsets: np.ndarray
+    items: np.ndarray
+
+
+def make_ad_log(
+    n_samples=20_000,
+    *,
+    n_users=200,
+    n_items=100,
+    n_categories=10,
+    latent_dim=3,
+    base_rate=0.1,
+    conversion_rate=0.2,
+    linear=1.0,
+    interaction=1.0,
+    interest=1.0,
+    position_bias=0.5,
+    selection=0.7,
+    zipf_exponent=0.8,
+    missing_rate=0.1,
+    n_history=1,
+    history_length=10,
+    id_dtype="str",
+    negative_rate=1.0,
+    random_state=None,
+    return_X_y=False,
+):
+    """Draw an advertising log from known click and conversion probabilities.
+
+    Every column that moves the probabilities is in the data, so they can be learned: the linear
+    part by logistic regression, the user-item part by a factorisation machine, the history part
+    by a model that compares the candidate with the history. Since they are known, so is the best
+    log loss and AUC that any model can be expected to reach on these rows.
+
+    Parameters
+    ----------
+    n_samples : int, default=20_000
+        Impressions drawn. Fewer are returned when `negative_rate` is below 1.
+    n_users, n_items : int, default=200 and 100
+        Sizes of the populations. Rare users and items may not occur in the log.
+    n_categories : int, default=10
+        Item categories, at most `n_items`. Fewer make a match with the history more common.
+    latent_dim : int, default=3
+        Rank of the user-item interaction: a factorisation machine needs at least as many factors.
+    base_rate : float, default=0.1
+        Mean of `p_click` over the impressions drawn, in clicks per impression.
+    conversion_rate : float, default=0.2
+        Expected conversions per click.
+    linear : float, default=1.0
+        Strength of the additive effects. At 1 they have a standard deviation of about 0.8 logits.
+    interaction : float, default=1.0
+        Standard deviation, in logits, of the part that belongs to the pair of user and item.
+    interest : float, default=1.0
+        Logits gained when the item's category occurs in the history.
+    position_bias : float, default=0.5
+        Logits lost per unit of log(position); 0 makes positions alike.
+    selection : float, default=0.7
+        Logits of `p_conversion` per standard deviation of what attracts clicks. Above 0, clicked
+        impressions convert better than the others would, so a conversion model that sees clicks
+        only is learned on the wrong population.
+    zipf_exponent : float, default=0.8
+        The k-th most frequent user or item has a frequency proportional to 1 / k**zipf_exponent.
+    missing_rate : float, default=0.1
+        Share of missing values in `age_group` (of users), `device` and `quality_score` (of rows).
+    n_history : {0, 1, 2}, default=1
+        List columns: none, `hist_item_id`, or `hist_item_category` as well. With 0 the histories
+        do not influence clicks either, since no model could see them.
+    history_length : int, default=10
+        Longest history. New users have shorter ones, down to none.
+    id_dtype : {"str", "category", "int"}, default="str"
+        Type of `user_id` and `item_id`. Integers start at 2**24, where float32 merges neighbours.
+    negative_rate : float, default=1.0
+        Keep this share of the impressions without a click and weigh each of them with its
+        reciprocal in `sample_weight`. The probabilities stay those of the whole log.
+    random_state : int, RandomState or Generator, default=None
+        The same seed gives the same log. With another `n_samples` it gives other impressions of
+        the same users and items, whose effects and vectors it fixes.
+    return_X_y : bool, default=False
+        Return `(data, target)` instead of a Bunch.
+
+    Returns
+    -------
+    log : :class:`~sklearn.utils.Bunch`
+        data : DataFrame of shape (n_rows, n_features)
+            `user_id`, `age_group`, `user_segment`, `item_id`, `item_category`, `advertiser`,
+            `price` (skewed), `quality_score` (float with missing values), `device`, `position`
+            (int from 1) and the list columns, with the most recent event last. Fields have dtype
+            category, a missing one is NaN.
+        target : Series of shape (n_rows,)
+            `click`, 0 or 1.
+        funnel : DataFrame of shape (n_rows, 2)
+            `click` and `conversion`, 0 or 1; a conversion implies a click.
+        frame : DataFrame
+            `timestamp` (datetime64, not decreasing), data and funnel together.
+        sample_weight : ndarray of shape (n_rows,)
+            All metrics below use it; 1 unless `negative_rate` is below 1.
+        p_click, p_conversion : ndarray of shape (n_rows,)
+            P(click) and P(conversion | click). P(click and conversion) is their product.
+        best_log_loss, best_auc : float
+            Weighted log loss and AUC of `p_click` for the clicks. NaN when only one class occurs.
+        best_log_loss_ctcvr, best_auc_ctcvr : float
+            The same of `p_click * p_conversion` for the conversions among all impressions.
+        feature_names : list of str
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y` is True.
+
+    Raises
+    ------
+    ValueError
+        If a parameter lies outside its range.
+
+    Notes
+    -----
+    A user's history is a window over the user's own stream of browsing events, which moves on by
+    one event per impression and prefers the categories that the user's latent vector prefers. It
+    never looks at clicks.
+
+    Examples
+    --------
+    >>> from sk_adrec.datasets import make_ad_log
+    >>> log = make_ad_log(1_000, random_state=0)
+    >>> log.data.shape
+    (1000, 11)
+    >>> log.data["hist_item_id"].iloc[-1][-1] in set(log.data["item_id"])
+    True
+    >>> bool(log.p_click.mean().round(3) == 0.1)
+    True
+    """
+    _check_parameters(
+        counts={
+            "n_samples": n_samples,
+            "n_users": n_users,
+            "n_items": n_items,
+            "n_categories": n_categories,
+            "latent_dim": latent_dim,
+            "history_length": history_length,
+        },
+        open_shares={"base_rate": base_rate, "conversion_rate": conversion_rate},
+        missing_rate=missing_rate,
+        negative_rate=negative_rate,
+        zipf_exponent=zipf_exponent,
+        n_history=n_history,
+        id_dtype=id_dtype,
+    )
+    if n_categories > n_items:
+        raise ValueError(
+            f"n_categories must be at most n_items, got n_categories={n_categories} and "
+            f"n_items={n_items}; every category needs an item."
+        )
+    # Separate streams, so that the world does not depend on how many impressions are drawn.
+    world_rng, row_rng, history_rng, label_rng = _spawn(random_state, 4)
+    world = _draw_world(
+        world_rng, n_users, n_items, n_categories, latent_dim, zipf_exponent, missing_rate
+    )
+    rows = _draw_rows(row_rng, world, n_samples, missing_rate)
+    history = _draw_history(history_rng, world, rows.user, history_length) if n_history else None
+
+    attraction = linear * _additive_effects(world, rows)
+    attraction += interaction * _pair_effects(world, rows)
+    if history is not None:
+        attraction += interest * _category_in_history(world, rows, history)
+    p_click = _probability(attraction - position_bias * np.log(rows.position), base_rate)
+    own = world.user_conversion[rows.user] + world.item_conversion[rows.item]
+    own += world.device_conversion[rows.device]
+    standardised = (attraction - attraction.mean()) / max(attraction.std(), 1e-12)
+    p_conversion = _probability(selection * standardised + own, conversion_rate, weight=p_click)
+
+    click = label_rng.random(n_samples) < p_click
+    conversion = click & (label_rng.random(n_samples) < p_conversion)
+    frame = _build_frame(world, rows, history, n_history, id_dtype)
+    frame["click"] = click.astype(np.int64)
+    frame["conversion"] = conversion.astype(np.int64)
+
+    sample_weight = np.where(click, 1.0, 1.0 / negative_rate)
+    if negative_rate < 1:
+        kept = click | (label_rng.random(n_samples) < negative_rate)
+        frame = frame[kept].reset_index(drop=True)
+        p_click, p_conversion = p_click[kept], p_conversion[kept]
+        sample_weight = sample_weight[kept]
+
+    data = frame.drop(columns=["timestamp", "click", "conversion"])
+    if return_X_y:
+        return data, frame["click"]
+    best_log_loss, best_auc = _best_scores(frame["click"], p_click, sample_weight)
+    best_log_loss_ctcvr, best_auc_ctcvr = _best_scores(
+        frame["conversion"], p_click * p_conversion, sample_weight
+    )
+    return Bunch(
+        data=data,
+        target=frame["click"],
+        funnel=frame[["click", "conversion"]],
+        frame=frame,
+        sample_weight=sample_weight,
+        p_click=p_click,
+        p_conversion=p_conversion,
+        best_log_loss=best_log_loss,
+        best_auc=best_auc,
+        best_log_loss_ctcvr=best_log_loss_ctcvr,
+        best_auc_ctcvr=best_auc_ctcvr,
+        feature_names=list(data.columns),
+        DESCR=DESCR,
+    )
+
+
+def _check_parameters(
+    *, counts, open_shares, missing_rate, negative_rate, zipf_exponent, n_history, id_dtype
+):
+    for name, value in counts.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+    for name, value in open_shares.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
+    if not 0 <= missing_rate < 1:
+        raise ValueError(f"missing_rate must be in [0, 1), got {missing_rate!r}.")
+    if not 0 < negative_rate <= 1:
+        raise ValueError(f"negative_rate must be in (0, 1], got {negative_rate!r}.")
+    if not zipf_exponent >= 0:
+        raise ValueError(f"zipf_exponent must be at least 0, got {zipf_exponent!r}.")
+    if n_history not in (0, 1, 2):
+        raise ValueError(f"n_history must be 0, 1 or 2, got {n_history!r}.")
+    if id_dtype not in ("str", "category", "int"):
+        raise ValueError(f'id_dtype must be "str", "category" or "int", got {id_dtype!r}.')
+
+
+def _spawn(random_state, n_streams):
+    """Independent generators, all determined by `random_state`."""
+    if isinstance(random_state, np.random.Generator):
+        seed = random_state.integers(2**31)
+    else:
+        seed = check_random_state(random_state).randint(2**31 - 1)
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(n_streams)]
+
+
+def _draw_world(rng, n_users, n_items, n_categories, latent_dim, zipf_exponent, missing_rate):
+    segment_vector = rng.standard_normal((N_SEGMENTS, latent_dim))
+    category_vector = rng.standard_normal((n_categories, latent_dim))
+    user_segment = rng.integers(N_SEGMENTS, size=n_users)
+    # Every category gets an item: the history draws an item of a given category.
+    item_category = rng.permutation(np.arange(n_items) % n_categories)
+
+    age = rng.integers(len(AGE_GROUPS), size=n_users)
+    age[rng.random(n_users) < missing_rate] = -1
+    age_click = rng.normal(0, 0.3, len(AGE_GROUPS) + 1)
+    n_advertisers = -(-n_items // ITEMS_PER_ADVERTISER)
+    advertiser = rng.integers(n_advertisers, size=n_items)
+    advertiser_click = rng.normal(0, 0.3, n_advertisers)
+    return _World(
+        user_popularity=_zipf(rng, n_users, zipf_exponent),
+        user_segment=user_segment,
+        user_age=age,
+        user_vector=_around(rng, segment_vector[user_segment]),
+        user_click=rng.normal(0, 0.3, n_users) + age_click[age],
+        user_conversion=rng.normal(0, 0.3, n_users),
+        item_popularity=_zipf(rng, n_items, zipf_exponent),
+        item_category=item_category,
+        item_advertiser=advertiser,
+        item_vector=_around(rng, category_vector[item_category]),
+        item_log_price=rng.normal(LOG_PRICE_MEAN, LOG_PRICE_ITEM_STD, n_items),
+        item_click=rng.normal(0, 0.3, n_items) + advertiser_click[advertiser],
+        item_conversion=rng.normal(0, 0.3, n_items),
+        category_vector=category_vector,
+        device_click=rng.normal(0, 0.3, len(DEVICES) + 1),
+        device_conversion=rng.normal(0, 0.3, len(DEVICES) + 1),
+    )
+
+
+def _zipf(rng, n, exponent):
+    """Probabilities falling by rank, in an order that the id does not reveal."""
+    weight = rng.permutation(np.arange(1.0, n + 1) ** -exponent)
+    return weight / weight.sum()
+
+
+def _around(rng, centre):
+    """Unit-variance vectors of which the group's centre explains GROUP_SHARE."""
+    own = rng.standard_normal(centre.shape)
+    return np.sqrt(GROUP_SHARE) * centre + np.sqrt(1 - GROUP_SHARE) * own
+
+
+def _draw_rows(rng, world, n_samples, missing_rate):
+    user = _choice(rng, world.user_popularity, n_samples)
+    item = _choice(rng, world.item_popularity, n_samples)
+    device = rng.integers(len(DEVICES), size=n_samples)
+    device[rng.random(n_samples) < missing_rate] = -1
+    quality = rng.standard_normal(n_samples)
+    quality[rng.random(n_samples) < missing_rate] = np.nan
+    return _Rows(
+        seconds=np.sort(rng.integers(N_DAYS * 86_400, size=n_samples)),
+        user=user,
+        item=item,
+        device=device,
+        position=rng.integers(1, N_POSITIONS + 1, size=n_samples),
+        log_price=world.item_log_price[item] + rng.normal(0, LOG_PRICE_ROW_STD, n_samples),
+        quality=quality,
+    )
+
+
+def _choice(rng, probability, size):
+    cumulative = np.cumsum(probability)
+    drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+    return np.minimum(drawn, len(probability) - 1)
+
+
+def _draw_history(rng, world, user, history_length):
+    """A window over each user's stream of events, one event further at each impression."""
+    n_rows = len(user)
+    seen = np.bincount(user, minlength=len(world.user_popularity))
+    # Events before the log starts: from a stranger to a user with a full history.
+    backlog = np.where(seen > 0, rng.integers(history_length + 1, size=len(seen)), 0)
+    stream_length = seen + backlog
+    stream_start = np.cumsum(stream_length) - stream_length
+    event_user = np.repeat(np.arange(len(seen)), stream_length)
+    event_item = _draw_events(rng, world, event_user, stream_start[stream_length > 0])
+
+    order = np.argsort(user, kind="stable")
+    nth_impression = np.empty(n_rows, dtype=np.int64)
+    nth_impression[order] = np.arange(n_rows) - np.repeat(np.cumsum(seen) - seen, seen)
+    stop = stream_start[user] + backlog[user] + nth_impression
+    start = np.maximum(stream_start[user], stop - history_length)
+    offsets = np.concatenate([[0], np.cumsum(stop - start)])
+    event = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], stop - start)
+    return _History(offsets=offsets, items=event_item[event])
+
+
+def _draw_events(rng, world, event_user, first_events):
+    """Items of the streams: a category is kept for a while, its items are drawn by popularity."""
+    n_events = len(event_user)
+    switch = rng.random(n_events) < SWITCH_PROBABILITY
+    switch[first_events] = True
+    switching = np.flatnonzero(switch)
+    # The Gumbel trick draws from the softmax of each user's preferences in one pass.
+    preference = world.user_vector[event_user[switching]] @ world.category_vector.T
+    preference /= np.sqrt(world.user_vector.shape[1])
+    preference += rng.gumbel(size=preference.shape)
+    category = preference.argmax(axis=1)[np.cumsum(switch) - 1]
+
+    by_category = np.argsort(world.item_category, kind="stable")
+    cumulative = np.cumsum(world.item_popularity[by_category])
+    last = np.cumsum(np.bincount(world.item_category)) - 1
+    upper = cumulative[last]
+    lower = np.concatenate([[0.0], upper[:-1]])
+    drawn = lower[category] + rng.random(n_events) * (upper - lower)[category]
+    slot = np.searchsorted(cumulative, drawn, side="right")
+    return by_category[np.minimum(slot, last[category])]
+
+
+def _additive_effects(world, rows):
+    price = (rows.log_price - LOG_PRICE_MEAN) / np.hypot(LOG_PRICE_ITEM_STD, LOG_PRICE_ROW_STD)
+    quality = np.where(np.isnan(rows.quality), -0.3, 0.4 * rows.quality)
+    effects = world.user_click[rows.user] + world.item_click[rows.item]
+    return effects + world.device_click[rows.device] - 0.3 * price + quality
+
+
+def _pair_effects(world, rows):
+    user_vector, item_vector = world.user_vector[rows.user], world.item_vector[rows.item]
+    return np.einsum("nd,nd->n", user_vector, item_vector) / np.sqrt(user_vector.shape[1])
+
+
+def _category_in_history(world, rows, history):
+    length = np.diff(history.offsets)
+    candidate = np.repeat(world.item_category[rows.item], length)
+    hit = world.item_category[history.items] == candidate
+    n_hits = np.concatenate([[0], np.cumsum(hit)])
+    return n_hits[history.offsets[1:]] > n_hits[history.offsets[:-1]]
+
+
+def _probability(logit, mean, weight=None):
+    """Probabilities whose weighted mean is `mean`, from logits known up to a constant."""
+
+    def excess(intercept):
+        return np.average(expit(logit + intercept), weights=weight) - mean
+
+    target = np.log(mean / (1 - mean))
+    # At these ends every single probability lies on one side of the mean.
+    low, high = target - logit.max() - 1, target - logit.min() + 1
+    return expit(logit + brentq(excess, low, high, xtol=1e-6))
+
+
+def _build_frame(world, rows, history, n_history, id_dtype):
+    n_users, n_items = len(world.user_popularity), len(world.item_popularity)
+    item_id = _ids("item_", n_items, id_dtype)
+    categories = [f"category_{k}" for k in range(len(world.category_vector))]
+    advertisers = [f"advertiser_{k}" for k in range(world.item_advertiser.max() + 1)]
+    segments = [f"segment_{k}" for k in range(N_SEGMENTS)]
+    item_category = world.item_category[rows.item]
+    columns = {
+        "timestamp": np.datetime64("2024-01-01", "s") + rows.seconds.astype("timedelta64[s]"),
+        "user_id": _id_column(_ids("user_", n_users, id_dtype), rows.user, id_dtype),
+        "age_group": pd.Categorical.from_codes(world.user_age[rows.user], AGE_GROUPS),
+        "user_segment": pd.Categorical.from_codes(world.user_segment[rows.user], segments),
+        "item_id": _id_column(item_id, rows.item, id_dtype),
+        "item_category": pd.Categorical.from_codes(item_category, categories),
+        "advertiser": pd.Categorical.from_codes(world.item_advertiser[rows.item], advertisers),
+        "price": np.exp(rows.log_price).round(2),
+        "quality_score": rows.quality,
+        "device": pd.Categorical.from_codes(rows.device, DEVICES),
+        "position": rows.position,
+    }
+    if n_history >= 1:
+        columns["hist_item_id"] = _list_column(item_id, history.items, history.offsets)
+    if n_history == 2:
+        codes = world.item_category[history.items]
+        columns["hist_item_category"] = _list_column(categories, codes, history.offsets)
+    return pd.DataFrame(columns)
+
+
+def _ids(prefix, n, id_dtype):
+    if id_dtype == "int":
+        return np.arange(FIRST_INTEGER_ID, FIRST_INTEGER_ID + n)
+    return np.array([f"{prefix}{k}" for k in range(n)], dtype=object)
+
+
+def _id_column(ids, codes, id_dtype):
+    if id_dtype == "category":
+        return pd.Categorical.from_codes(codes, ids)
+    return pd.Series(ids[codes])
+
+
+def _list_column(values, codes, offsets):
+    lists = pa.ListArray.from_arrays(
+        pa.array(offsets, type=pa.int32()), pa.array(values).take(pa.array(codes))
+    )
+    return pd.Series(lists, dtype=pd.ArrowDtype(lists.type))
+
+
+def _best_scores(y, probability, sample_weight):
+    if y.nunique() < 2:
+        return np.nan, np.nan
+    return (
+        log_loss(y, probability, sample_weight=sample_weight),
+        roc_auc_score(y, probability, sample_weight=sample_weight),
+    )

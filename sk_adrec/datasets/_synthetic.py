@@ -1,33 +1,32 @@
 """A synthetic advertising log whose click and conversion probabilities are known."""
 
 import numbers
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.optimize import brentq
-from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.utils import Bunch, check_random_state
 
+from ._synthetic_world import (
+    AGE_GROUPS,
+    DEVICES,
+    N_SEGMENTS,
+    additive_effects,
+    category_in_history,
+    conversion_effects,
+    draw_history,
+    draw_rows,
+    draw_world,
+    pair_effects,
+    probability_with_mean,
+)
+
 __all__ = ["make_ad_log"]
 
-AGE_GROUPS = ["18-24", "25-34", "35-44", "45-54", "55+"]
-DEVICES = ["desktop", "mobile", "tablet", "tv"]
-N_SEGMENTS = 6
-N_POSITIONS = 6
-ITEMS_PER_ADVERTISER = 5
-# Share of a latent vector's variance that the segment (users) or the category (items) explains:
-# what is left is the id's own, so fields help cold ids and ids still add to fields.
-GROUP_SHARE = 0.6
-# A browsing stream leaves its category with this probability at each event.
-SWITCH_PROBABILITY = 0.3
 # float32 cannot tell 2**24 from 2**24 + 1, so integer ids that start here stay apart only
 # where no id passes through float32.
 FIRST_INTEGER_ID = 2**24
-LOG_PRICE_MEAN, LOG_PRICE_ITEM_STD, LOG_PRICE_ROW_STD = 3.0, 0.8, 0.3
-N_DAYS = 28
 
 DESCR = """\
 A synthetic advertising log (sk_adrec.datasets.make_ad_log)
@@ -37,7 +36,7 @@ impressions from `p_conversion`; both are functions of the columns alone:
 
     logit p_click = b + linear * (effects of user, item, advertiser, age group, device, price
                                   and quality score)
-                      + interaction * <user vector, item vector> / sqrt(latent_dim)
+                      + interaction * <user vector, item vector>
                       + interest * (item's category occurs in the history)
                       - position_bias * log(position)
     logit p_conversion = c + selection * (standardised click logit without the position)
@@ -47,57 +46,13 @@ b and c set the means. A missing value is a level of its own, with its own effec
 """
 
 
-@dataclass(frozen=True)
-class _World:
-    """What the users and items are, before any impression; one array entry per user or item."""
-
-    user_popularity: np.ndarray
-    user_segment: np.ndarray
-    user_age: np.ndarray
-    user_vector: np.ndarray
-    user_click: np.ndarray
-    user_conversion: np.ndarray
-    item_popularity: np.ndarray
-    item_category: np.ndarray
-    item_advertiser: np.ndarray
-    item_vector: np.ndarray
-    item_log_price: np.ndarray
-    item_click: np.ndarray
-    item_conversion: np.ndarray
-    category_vector: np.ndarray
-    # One effect per level; the last entry belongs to "missing", whose code is -1.
-    device_click: np.ndarray
-    device_conversion: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """One entry per impression; codes index the arrays of the world."""
-
-    seconds: np.ndarray
-    user: np.ndarray
-    item: np.ndarray
-    device: np.ndarray
-    position: np.ndarray
-    log_price: np.ndarray
-    quality: np.ndarray
-
-
-@dataclass(frozen=True)
-class _History:
-    """Histories as Arrow stores lists: row r holds items[offsets[r]:offsets[r + 1]]."""
-
-    offsets: np.ndarray
-    items: np.ndarray
-
-
 def make_ad_log(
     n_samples=20_000,
     *,
-    n_users=200,
-    n_items=100,
+    n_users=100,
+    n_items=50,
     n_categories=10,
-    latent_dim=3,
+    latent_dim=2,
     base_rate=0.1,
     conversion_rate=0.2,
     linear=1.0,
@@ -125,11 +80,11 @@ def make_ad_log(
     ----------
     n_samples : int, default=20_000
         Impressions drawn. Fewer are returned when `negative_rate` is below 1.
-    n_users, n_items : int, default=200 and 100
+    n_users, n_items : int, default=100 and 50
         Sizes of the populations. Rare users and items may not occur in the log.
     n_categories : int, default=10
         Item categories, at most `n_items`. Fewer make a match with the history more common.
-    latent_dim : int, default=3
+    latent_dim : int, default=2
         Rank of the user-item interaction: a factorisation machine needs at least as many factors.
     base_rate : float, default=0.1
         Mean of `p_click` over the impressions drawn, in clicks per impression.
@@ -138,7 +93,8 @@ def make_ad_log(
     linear : float, default=1.0
         Strength of the additive effects. At 1 they have a standard deviation of about 0.8 logits.
     interaction : float, default=1.0
-        Standard deviation, in logits, of the part that belongs to the pair of user and item.
+        Standard deviation, in logits, of the part that belongs to the pair of user and item. It
+        has no main effects, so an additive model sees nothing of it.
     interest : float, default=1.0
         Logits gained when the item's category occurs in the history.
     position_bias : float, default=0.5
@@ -239,38 +195,35 @@ def make_ad_log(
         )
     # Separate streams, so that the world does not depend on how many impressions are drawn.
     world_rng, row_rng, history_rng, label_rng = _spawn(random_state, 4)
-    world = _draw_world(
+    world = draw_world(
         world_rng, n_users, n_items, n_categories, latent_dim, zipf_exponent, missing_rate
     )
-    rows = _draw_rows(row_rng, world, n_samples, missing_rate)
-    history = _draw_history(history_rng, world, rows.user, history_length) if n_history else None
+    rows = draw_rows(row_rng, world, n_samples, missing_rate)
+    history = draw_history(history_rng, world, rows.user, history_length) if n_history else None
 
-    attraction = linear * _additive_effects(world, rows)
-    attraction += interaction * _pair_effects(world, rows)
+    attraction = linear * additive_effects(world, rows) + interaction * pair_effects(world, rows)
     if history is not None:
-        attraction += interest * _category_in_history(world, rows, history)
-    p_click = _probability(attraction - position_bias * np.log(rows.position), base_rate)
-    own = world.user_conversion[rows.user] + world.item_conversion[rows.item]
-    own += world.device_conversion[rows.device]
-    standardised = (attraction - attraction.mean()) / max(attraction.std(), 1e-12)
-    p_conversion = _probability(selection * standardised + own, conversion_rate, weight=p_click)
+        attraction += interest * category_in_history(world, rows, history)
+    seen = attraction - position_bias * np.log(rows.position)
+    p_click = probability_with_mean(seen, base_rate)
+    convinced = selection * _standardise(attraction) + conversion_effects(world, rows)
+    p_conversion = probability_with_mean(convinced, conversion_rate, weight=p_click)
 
-    click = label_rng.random(n_samples) < p_click
-    conversion = click & (label_rng.random(n_samples) < p_conversion)
     frame = _build_frame(world, rows, history, n_history, id_dtype)
+    click = label_rng.random(n_samples) < p_click
     frame["click"] = click.astype(np.int64)
-    frame["conversion"] = conversion.astype(np.int64)
-
-    sample_weight = np.where(click, 1.0, 1.0 / negative_rate)
+    frame["conversion"] = (click & (label_rng.random(n_samples) < p_conversion)).astype(np.int64)
     if negative_rate < 1:
         kept = click | (label_rng.random(n_samples) < negative_rate)
         frame = frame[kept].reset_index(drop=True)
         p_click, p_conversion = p_click[kept], p_conversion[kept]
-        sample_weight = sample_weight[kept]
+    log = _as_bunch(frame, p_click, p_conversion, negative_rate)
+    return (log.data, log.target) if return_X_y else log
 
+
+def _as_bunch(frame, p_click, p_conversion, negative_rate):
     data = frame.drop(columns=["timestamp", "click", "conversion"])
-    if return_X_y:
-        return data, frame["click"]
+    sample_weight = np.where(frame["click"] == 1, 1.0, 1.0 / negative_rate)
     best_log_loss, best_auc = _best_scores(frame["click"], p_click, sample_weight)
     best_log_loss_ctcvr, best_auc_ctcvr = _best_scores(
         frame["conversion"], p_click * p_conversion, sample_weight
@@ -290,6 +243,11 @@ def make_ad_log(
         feature_names=list(data.columns),
         DESCR=DESCR,
     )
+
+
+def _standardise(values):
+    # Constant when every strength is 0: nothing to select on.
+    return (values - values.mean()) / (values.std() or 1.0)
 
 
 def _check_parameters(
@@ -322,150 +280,6 @@ def _spawn(random_state, n_streams):
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(n_streams)]
 
 
-def _draw_world(rng, n_users, n_items, n_categories, latent_dim, zipf_exponent, missing_rate):
-    segment_vector = rng.standard_normal((N_SEGMENTS, latent_dim))
-    category_vector = rng.standard_normal((n_categories, latent_dim))
-    user_segment = rng.integers(N_SEGMENTS, size=n_users)
-    # Every category gets an item: the history draws an item of a given category.
-    item_category = rng.permutation(np.arange(n_items) % n_categories)
-
-    age = rng.integers(len(AGE_GROUPS), size=n_users)
-    age[rng.random(n_users) < missing_rate] = -1
-    age_click = rng.normal(0, 0.3, len(AGE_GROUPS) + 1)
-    n_advertisers = -(-n_items // ITEMS_PER_ADVERTISER)
-    advertiser = rng.integers(n_advertisers, size=n_items)
-    advertiser_click = rng.normal(0, 0.3, n_advertisers)
-    return _World(
-        user_popularity=_zipf(rng, n_users, zipf_exponent),
-        user_segment=user_segment,
-        user_age=age,
-        user_vector=_around(rng, segment_vector[user_segment]),
-        user_click=rng.normal(0, 0.3, n_users) + age_click[age],
-        user_conversion=rng.normal(0, 0.3, n_users),
-        item_popularity=_zipf(rng, n_items, zipf_exponent),
-        item_category=item_category,
-        item_advertiser=advertiser,
-        item_vector=_around(rng, category_vector[item_category]),
-        item_log_price=rng.normal(LOG_PRICE_MEAN, LOG_PRICE_ITEM_STD, n_items),
-        item_click=rng.normal(0, 0.3, n_items) + advertiser_click[advertiser],
-        item_conversion=rng.normal(0, 0.3, n_items),
-        category_vector=category_vector,
-        device_click=rng.normal(0, 0.3, len(DEVICES) + 1),
-        device_conversion=rng.normal(0, 0.3, len(DEVICES) + 1),
-    )
-
-
-def _zipf(rng, n, exponent):
-    """Probabilities falling by rank, in an order that the id does not reveal."""
-    weight = rng.permutation(np.arange(1.0, n + 1) ** -exponent)
-    return weight / weight.sum()
-
-
-def _around(rng, centre):
-    """Unit-variance vectors of which the group's centre explains GROUP_SHARE."""
-    own = rng.standard_normal(centre.shape)
-    return np.sqrt(GROUP_SHARE) * centre + np.sqrt(1 - GROUP_SHARE) * own
-
-
-def _draw_rows(rng, world, n_samples, missing_rate):
-    user = _choice(rng, world.user_popularity, n_samples)
-    item = _choice(rng, world.item_popularity, n_samples)
-    device = rng.integers(len(DEVICES), size=n_samples)
-    device[rng.random(n_samples) < missing_rate] = -1
-    quality = rng.standard_normal(n_samples)
-    quality[rng.random(n_samples) < missing_rate] = np.nan
-    return _Rows(
-        seconds=np.sort(rng.integers(N_DAYS * 86_400, size=n_samples)),
-        user=user,
-        item=item,
-        device=device,
-        position=rng.integers(1, N_POSITIONS + 1, size=n_samples),
-        log_price=world.item_log_price[item] + rng.normal(0, LOG_PRICE_ROW_STD, n_samples),
-        quality=quality,
-    )
-
-
-def _choice(rng, probability, size):
-    cumulative = np.cumsum(probability)
-    drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
-    return np.minimum(drawn, len(probability) - 1)
-
-
-def _draw_history(rng, world, user, history_length):
-    """A window over each user's stream of events, one event further at each impression."""
-    n_rows = len(user)
-    seen = np.bincount(user, minlength=len(world.user_popularity))
-    # Events before the log starts: from a stranger to a user with a full history.
-    backlog = np.where(seen > 0, rng.integers(history_length + 1, size=len(seen)), 0)
-    stream_length = seen + backlog
-    stream_start = np.cumsum(stream_length) - stream_length
-    event_user = np.repeat(np.arange(len(seen)), stream_length)
-    event_item = _draw_events(rng, world, event_user, stream_start[stream_length > 0])
-
-    order = np.argsort(user, kind="stable")
-    nth_impression = np.empty(n_rows, dtype=np.int64)
-    nth_impression[order] = np.arange(n_rows) - np.repeat(np.cumsum(seen) - seen, seen)
-    stop = stream_start[user] + backlog[user] + nth_impression
-    start = np.maximum(stream_start[user], stop - history_length)
-    offsets = np.concatenate([[0], np.cumsum(stop - start)])
-    event = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], stop - start)
-    return _History(offsets=offsets, items=event_item[event])
-
-
-def _draw_events(rng, world, event_user, first_events):
-    """Items of the streams: a category is kept for a while, its items are drawn by popularity."""
-    n_events = len(event_user)
-    switch = rng.random(n_events) < SWITCH_PROBABILITY
-    switch[first_events] = True
-    switching = np.flatnonzero(switch)
-    # The Gumbel trick draws from the softmax of each user's preferences in one pass.
-    preference = world.user_vector[event_user[switching]] @ world.category_vector.T
-    preference /= np.sqrt(world.user_vector.shape[1])
-    preference += rng.gumbel(size=preference.shape)
-    category = preference.argmax(axis=1)[np.cumsum(switch) - 1]
-
-    by_category = np.argsort(world.item_category, kind="stable")
-    cumulative = np.cumsum(world.item_popularity[by_category])
-    last = np.cumsum(np.bincount(world.item_category)) - 1
-    upper = cumulative[last]
-    lower = np.concatenate([[0.0], upper[:-1]])
-    drawn = lower[category] + rng.random(n_events) * (upper - lower)[category]
-    slot = np.searchsorted(cumulative, drawn, side="right")
-    return by_category[np.minimum(slot, last[category])]
-
-
-def _additive_effects(world, rows):
-    price = (rows.log_price - LOG_PRICE_MEAN) / np.hypot(LOG_PRICE_ITEM_STD, LOG_PRICE_ROW_STD)
-    quality = np.where(np.isnan(rows.quality), -0.3, 0.4 * rows.quality)
-    effects = world.user_click[rows.user] + world.item_click[rows.item]
-    return effects + world.device_click[rows.device] - 0.3 * price + quality
-
-
-def _pair_effects(world, rows):
-    user_vector, item_vector = world.user_vector[rows.user], world.item_vector[rows.item]
-    return np.einsum("nd,nd->n", user_vector, item_vector) / np.sqrt(user_vector.shape[1])
-
-
-def _category_in_history(world, rows, history):
-    length = np.diff(history.offsets)
-    candidate = np.repeat(world.item_category[rows.item], length)
-    hit = world.item_category[history.items] == candidate
-    n_hits = np.concatenate([[0], np.cumsum(hit)])
-    return n_hits[history.offsets[1:]] > n_hits[history.offsets[:-1]]
-
-
-def _probability(logit, mean, weight=None):
-    """Probabilities whose weighted mean is `mean`, from logits known up to a constant."""
-
-    def excess(intercept):
-        return np.average(expit(logit + intercept), weights=weight) - mean
-
-    target = np.log(mean / (1 - mean))
-    # At these ends every single probability lies on one side of the mean.
-    low, high = target - logit.max() - 1, target - logit.min() + 1
-    return expit(logit + brentq(excess, low, high, xtol=1e-6))
-
-
 def _build_frame(world, rows, history, n_history, id_dtype):
     n_users, n_items = len(world.user_popularity), len(world.item_popularity)
     item_id = _ids("item_", n_items, id_dtype)
@@ -481,7 +295,7 @@ def _build_frame(world, rows, history, n_history, id_dtype):
         "item_id": _id_column(item_id, rows.item, id_dtype),
         "item_category": pd.Categorical.from_codes(item_category, categories),
         "advertiser": pd.Categorical.from_codes(world.item_advertiser[rows.item], advertisers),
-        "price": np.exp(rows.log_price).round(2),
+        "price": np.exp(rows.log_price),
         "quality_score": rows.quality,
         "device": pd.Categorical.from_codes(rows.device, DEVICES),
         "position": rows.position,

@@ -1,0 +1,371 @@
+"""The columns of a table, whatever library it comes from, and what their dtypes mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
+from typing import Any, TypeAlias
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NUMERIC, CATEGORICAL, SEQUENCE = "numeric", "categorical", "sequence"
+
+# A column as stored: numbers, bools or objects; categories; or Arrow data of any type.
+Column: TypeAlias = np.ndarray | pd.Categorical | pa.Array | pa.ChunkedArray
+
+_LIST_LIKE = (list, tuple, np.ndarray)
+_NUMBER_LIKE = (int, float, np.number, np.bool_, Decimal)
+# What pandas' infer_dtype says of an object column of one kind.
+_INFERRED_KIND = {
+    "string": CATEGORICAL,
+    "integer": NUMERIC,
+    "floating": NUMERIC,
+    "mixed-integer-float": NUMERIC,
+    "boolean": NUMERIC,
+    "decimal": NUMERIC,
+    "empty": NUMERIC,
+}
+_INFERRED_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A two-dimensional input, read by position.
+
+    Parameters
+    ----------
+    names : list of str or list of int
+        The column names if all are strings, else the positions 0..F-1.
+    n_rows : int
+    data : pandas.DataFrame, narwhals.DataFrame or ndarray of shape (n_rows, F)
+    """
+
+    names: list[str] | list[int]
+    n_rows: int
+    data: Any
+
+    @property
+    def named(self) -> bool:
+        """Whether the columns have names."""
+        return bool(self.names) and isinstance(self.names[0], str)
+
+    def column(self, position: int) -> Column:
+        """The column at a position, without copying where its storage allows."""
+        if isinstance(self.data, np.ndarray):
+            column = self.data[:, position]
+            return column.astype(object) if column.dtype.kind == "U" else column
+        if isinstance(self.data, pd.DataFrame):
+            return _pandas_column(self.data.iloc[:, position])
+        return self.data[:, position].to_arrow()
+
+    def describe(self, position: int) -> str:
+        """The column's name and dtype, for messages."""
+        if isinstance(self.data, np.ndarray):
+            dtype = self.data.dtype
+        elif isinstance(self.data, pd.DataFrame):
+            dtype = self.data.dtypes.iloc[position]
+        else:
+            dtype = self.data[:, position].dtype
+        return f"Column {self.names[position]!r} (dtype {dtype})"
+
+    def small_columns(self) -> Iterable[Sequence[Any]]:
+        """The values of each column as Python objects: cheapest for a few rows."""
+        if isinstance(self.data, np.ndarray):
+            return self.data.T.tolist()
+        if isinstance(self.data, pd.DataFrame):
+            if self.n_rows == 1:  # a third of the time of to_numpy
+                value = self.data.iat
+                return [(value[0, position],) for position in range(len(self.names))]
+            if any(isinstance(dtype, pd.CategoricalDtype) for dtype in self.data.dtypes):
+                # to_numpy would turn every category into an object, not only the few that occur.
+                return [_few(self.data.iloc[:, j].array) for j in range(len(self.names))]
+            return self.data.to_numpy(dtype=object).T.tolist()
+        return list(zip(*self.data.rows())) if self.n_rows else [()] * len(self.names)
+
+
+def read_table(X: Any) -> Table:
+    """Read a DataFrame (pandas, or any eager one that narwhals knows) or a 2-D array.
+
+    Raises
+    ------
+    ValueError
+        If X is not two-dimensional, is complex, or two columns have one name.
+    """
+    if not isinstance(X, pd.DataFrame):
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+        if not isinstance(frame, nw.DataFrame):
+            return _read_array(X)
+        return Table(_check_unique(frame.columns), len(frame), frame)
+    names = X.columns.tolist()
+    if not all(isinstance(name, str) for name in names):
+        return Table(list(range(len(names))), len(X), X)
+    return Table(_check_unique(names), len(X), X)
+
+
+def _check_unique(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(
+            f"Column names must be unique, got {repeated} more than once. Rename or drop copies."
+        )
+    return names
+
+
+def _read_array(X: Any) -> Table:
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead (shape {array.shape}). "
+            "Reshape your data: array.reshape(-1, 1) for a single feature, "
+            "array.reshape(1, -1) for a single sample."
+        )
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported, got dtype {array.dtype}. Pass X.real.")
+    return Table(list(range(array.shape[1])), len(array), array)
+
+
+def _pandas_column(series: pd.Series) -> Column:
+    values = series.array
+    if isinstance(values, pd.Categorical):
+        return values
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.to_numpy()
+    if isinstance(dtype, pd.SparseDtype):
+        return np.asarray(values)
+    if hasattr(values, "__arrow_array__") and not isinstance(
+        dtype, pd.PeriodDtype | pd.IntervalDtype
+    ):
+        return pa.array(values)
+    return np.asarray(values, dtype=object)
+
+
+def _few(values: Any) -> list[Any]:
+    if not isinstance(values, pd.Categorical):
+        return values.to_numpy(dtype=object).tolist()
+    used = values.codes[values.codes >= 0]
+    objects = np.full(len(values), None, dtype=object)
+    objects[values.codes >= 0] = values.categories.take(used).tolist()
+    return objects.tolist()
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is a list of any layout."""
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def is_string(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is a string of any layout."""
+    types = pa.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def kind_of(column: Column, where: str) -> str:
+    """What a column becomes: "numeric", "categorical" or "sequence".
+
+    Parameters
+    ----------
+    column : Column
+    where : str
+        The column's name and dtype, for the error's message.
+
+    Raises
+    ------
+    TypeError
+        If the column holds times, bytes, dicts or anything else without a meaning here.
+    """
+    if isinstance(column, pd.Categorical):
+        return CATEGORICAL
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind in "biuf":
+            return NUMERIC
+        if column.dtype.kind == "O":
+            return _object_kind(column, where)
+        raise unsupported(where, column.dtype.kind in "mM")
+    kind, types = column.type, pa.types
+    if is_string(kind) or types.is_dictionary(kind):
+        return CATEGORICAL
+    if is_list(kind):
+        return SEQUENCE
+    if is_number(kind) or types.is_null(kind):
+        return NUMERIC
+    raise unsupported(where, types.is_temporal(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is an integer, a float, a bool or a decimal."""
+    types = pa.types
+    return (
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+        or types.is_decimal(kind)
+    )
+
+
+def _object_kind(column: np.ndarray, where: str) -> str:
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred in _INFERRED_KIND:
+        return _INFERRED_KIND[inferred]
+    if inferred in _INFERRED_TIMES:
+        raise unsupported(where, is_time=True)
+    types = set(map(type, column[~pd.isna(column)]))
+    if all(issubclass(t, _LIST_LIKE) for t in types):
+        return SEQUENCE
+    if all(issubclass(t, _NUMBER_LIKE) for t in types):
+        return NUMERIC
+    for t in types:
+        if not issubclass(t, (str, *_NUMBER_LIKE)):
+            raise unsupported(where, is_time=False, found=t)
+    return CATEGORICAL
+
+
+def unsupported(where: str, is_time: bool, found: type | None = None) -> TypeError:
+    """The error for a column that holds something without a meaning here."""
+    if is_time:
+        return TypeError(
+            f"{where}: dates and durations have no single meaning as a feature. Derive numbers or "
+            'strings from them first: X["time"].dt.hour, X["time"].dt.dayofweek, seconds since...'
+        )
+    got = "" if found is None else f", got {found.__name__}"
+    return TypeError(
+        f"{where}: argument must be a string, a number, a bool, missing, or a list of strings or "
+        f"numbers{got}. Convert the column or drop it."
+    )
+
+
+def to_float(column: Column, where: str) -> np.ndarray:
+    """Numbers as float64 with NaN for missing, shape (n_rows,); inf raises.
+
+    Raises
+    ------
+    TypeError
+        If the column does not hold numbers.
+    ValueError
+        If it holds infinity.
+    """
+    if kind_of(column, where) != NUMERIC:
+        raise TypeError(
+            f"{where} was numeric in fit and is not numeric now. Convert it with "
+            "pandas.to_numeric, or fit on a column of the same dtype."
+        )
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind == "O":
+            column = np.where(pd.isna(column), np.nan, column)
+        values = column.astype(np.float64, copy=False)
+    else:
+        values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+    # A finite sum proves that all is finite; the costlier test runs only where it is not.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    if not np.isfinite(total) and np.isinf(values).any():
+        raise ValueError(
+            f"{where} contains infinity. Replace it by a finite number, or by NaN if it means "
+            "that the value is missing."
+        )
+    return values
+
+
+def flatten(column: Column, where: str) -> tuple[np.ndarray, Column]:
+    """A list column as the length of each row, shape (n_rows,), int64, and all entries in order.
+
+    Raises
+    ------
+    TypeError
+        If the column holds something other than lists and missing values.
+    """
+    if isinstance(column, np.ndarray):
+        column = _object_lists(column, where)
+        if isinstance(column, tuple):
+            return column
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if not isinstance(column, pd.Categorical) and pa.types.is_null(column.type):
+        return np.zeros(len(column), dtype=np.int64), np.empty(0)
+    if isinstance(column, pd.Categorical) or not is_list(column.type):
+        raise _not_lists(where)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    return lengths, pc.list_flatten(column)
+
+
+def _object_lists(column: np.ndarray, where: str) -> pa.Array | tuple[np.ndarray, np.ndarray]:
+    missing = pd.isna(column)
+    if missing.all():
+        return pa.nulls(len(column))
+    if column.dtype.kind != "O" or kind_of(column, where) != SEQUENCE:
+        raise _not_lists(where)
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # Entries of several types: Arrow has no name for them, a list of objects has.
+        lists = column.copy()
+        lists[missing] = [()] * int(missing.sum())
+        lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+        entries = np.empty(int(lengths.sum()), dtype=object)
+        entries[:] = list(chain.from_iterable(lists))
+        return lengths, entries
+
+
+def _not_lists(where: str) -> TypeError:
+    return TypeError(
+        f"{where} held lists in fit and holds single values now. Pass lists, or fit on a column "
+        "of the same dtype."
+    )
+
+
+def find_columns(
+    selection: Iterable[Any], names: Sequence[str] | Sequence[int], parameter: str
+) -> set[int]:
+    """The positions of columns given by name, by position or by a boolean mask.
+
+    Raises
+    ------
+    ValueError
+        If a name does not exist (with the likely spelling), a position is out of range, or the
+        mask has another length than there are columns.
+    """
+    entries = list(selection)
+    if entries and all(isinstance(entry, bool | np.bool_) for entry in entries):
+        if len(entries) != len(names):
+            raise ValueError(
+                f"{parameter} as a mask must have one entry for each of the {len(names)} columns, "
+                f"got {len(entries)}."
+            )
+        return {position for position, chosen in enumerate(entries) if chosen}
+    return {_find_column(entry, names, parameter) for entry in entries}
+
+
+def _find_column(entry: Any, names: Sequence[str] | Sequence[int], parameter: str) -> int:
+    if isinstance(entry, str):
+        if entry in names:
+            return list(names).index(entry)
+        raise ValueError(f"{parameter} names a column that X does not have: {hint(entry, names)}")
+    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
+        if -len(names) <= entry < len(names):
+            return int(entry) % len(names)
+        raise ValueError(
+            f"{parameter} must hold positions below {len(names)}, the number of columns, "
+            f"got {entry}."
+        )
+    raise ValueError(
+        f"{parameter} must hold column names, positions or one bool per column, got {entry!r}."
+    )
+
+
+def hint(name: str, names: Sequence[str] | Sequence[int]) -> str:
+    """A wrong name with the likely spelling, or the names to choose from."""
+    if not names or not isinstance(names[0], str):
+        return f"{name!r}; the columns have no names, use positions 0 to {len(names) - 1}."
+    close = difflib.get_close_matches(name, names, n=1)  # type: ignore[type-var]
+    if close:
+        return f"{name!r}. Did you mean {close[0]!r}?"
+    shown = ", ".join(repr(known) for known in names[:10])
+    return f"{name!r}; the columns are {shown}{', ...' if len(names) > 10 else ''}."

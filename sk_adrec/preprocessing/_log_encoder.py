@@ -1,0 +1,423 @@
+"""A log to arrays: numbers standardised, ids to codes, lists to flat codes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ._columns import (
+    CATEGORICAL,
+    NUMERIC,
+    SEQUENCE,
+    Column,
+    Table,
+    find_columns,
+    flatten,
+    hint,
+    kind_of,
+    read_table,
+    to_float,
+)
+from ._encoded import Encoded, Ragged
+from ._factorize import Factorized, factorize
+from ._moments import Moments
+from ._small import encode_small
+from ._vocabulary import Vocabulary, concatenate
+
+Name = str | int
+
+# Frames up to this many rows go through Python dictionaries, one value at a time.
+SMALL = 64
+# Columns are encoded side by side above this many values; below, starting threads costs more.
+_MANY_VALUES = 100_000
+_N_THREADS = min(4, os.cpu_count() or 1)
+# An integer column with more distinct values among its first rows is probably an id.
+_MANY_DISTINCT, _N_LOOKED_AT = 1000, 100_000
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """What a column of X is to the encoder.
+
+    Parameters
+    ----------
+    name : str or int
+        The column's name, or its position where columns have no names.
+    kind : {"numeric", "categorical", "sequence"}
+    vocabulary : str, int or None
+        Key into ``vocabularies_``; None for numbers.
+    """
+
+    name: Name
+    kind: str
+    vocabulary: Name | None = None
+
+
+class LogEncoder:
+    """Encode the columns of a log by their dtypes.
+
+    Numbers are standardised with weighted moments (missing -> 0, the mean, plus an indicator
+    column where missing was seen in `fit`); strings, categories and the columns of
+    `categorical_features` become codes (0 = missing, 1 = unknown, >= 2 = known); lists become
+    flat codes.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype" or array-like of str, int or bool, default="from_dtype"
+        Columns whose numbers are ids, by name, position or mask, besides those that hold strings
+        or categories.
+    share_vocabulary : dict of name to name, default=None
+        Columns that use another column's vocabulary, ``{"hist_item_id": "item_id"}``: it is
+        learned from both. The columns named here hold ids, whatever their dtype.
+    min_frequency : int or float, default=1
+        Ids with less weight are unknown; as float in (0, 1) a share of the column's weight.
+    max_len : int or None, default=50
+        Lists keep their last `max_len` entries that are not missing; None keeps all.
+    dtype : {"float32", "float64"}, default="float32"
+        Type of ``Encoded.numeric``; moments are always float64.
+
+    Attributes
+    ----------
+    columns_ : list of ColumnSpec
+    vocabularies_ : dict of name to Vocabulary
+        By the name of the column that owns the vocabulary.
+    numeric_names_, categorical_names_, sequence_names_ : list of str or int
+        The order of ``Encoded.numeric``'s first columns, of ``Encoded.categorical``'s columns,
+        and of ``Encoded.sequences``.
+    indicator_names_ : list of str or int
+        Numeric columns with missing values in `fit`; their indicators follow the numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sk_adrec.preprocessing._log_encoder import LogEncoder
+    >>> X = pd.DataFrame({"price": [1.0, None, 3.0], "ad": ["b", "a", None]})
+    >>> encoded = LogEncoder().fit_transform(X)
+    >>> encoded.numeric
+    array([[-1.,  0.],
+           [ 0.,  1.],
+           [ 1.,  0.]], dtype=float32)
+    >>> encoded.categorical
+    array([[3],
+           [2],
+           [0]], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        *,
+        categorical_features: Any = "from_dtype",
+        share_vocabulary: Mapping[Name, Name] | None = None,
+        min_frequency: int | float = 1,
+        max_len: int | None = 50,
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> None:
+        self.categorical_features = categorical_features
+        self.share_vocabulary = share_vocabulary
+        self.min_frequency = min_frequency
+        self.max_len = max_len
+        self.dtype = dtype
+
+    def fit(self, X: Any, sample_weight: np.ndarray | None = None) -> Self:
+        """Learn vocabularies and moments of X, shape (n_rows, n_columns)."""
+        self.fit_transform(X, sample_weight)
+        return self
+
+    def fit_transform(self, X: Any, sample_weight: np.ndarray | None = None) -> Encoded:
+        """Learn vocabularies and moments of X and encode it, each column being hashed once.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray of shape (n_rows, n_columns)
+        sample_weight : ndarray of shape (n_rows,), default=None
+            A row of weight w counts as w rows; None = all 1.
+
+        Returns
+        -------
+        encoded : Encoded
+
+        Raises
+        ------
+        TypeError
+            If a column holds times, dicts or other objects.
+        ValueError
+            If a parameter names a column that X lacks, or a number is infinite.
+        """
+        table = read_table(X)
+        columns = [table.column(position) for position in range(len(table.names))]
+        self.columns_ = self._specify(table, columns)
+        self._index_columns()
+        self.vocabularies_ = {
+            spec.name: Vocabulary(min_frequency=self.min_frequency)
+            for spec in self.columns_
+            if spec.vocabulary == spec.name
+        }
+        floats = [to_float(columns[j], table.describe(j)) for j in self._numeric]
+        self._moments = Moments.fit(floats, sample_weight)
+        return self._encode(table, columns, sample_weight, Vocabulary.fit_counts, floats)
+
+    def transform(self, X: Any) -> Encoded:
+        """Encode X, shape (n_rows, n_columns): unseen ids get code 1, missing ones 0.
+
+        Raises
+        ------
+        TypeError
+            If a column's kind is not what it was in `fit`.
+        ValueError
+            If X has other columns than in `fit`, or a number is infinite.
+        """
+        table = self._read(X)
+        if table.n_rows <= SMALL:
+            encoded = encode_small(self, table)
+            if encoded is not None:
+                return encoded
+        return self._encode(table, [table.column(j) for j in range(len(self.columns_))])
+
+    def grow(self, X: Any, sample_weight: np.ndarray | None = None) -> Encoded:
+        """Append new ids to the end of each vocabulary, then encode X.
+
+        Codes given before never change, nor do the moments of numbers. `min_frequency` applies to
+        the weights in this X.
+        """
+        table = self._read(X)
+        columns = [table.column(j) for j in range(len(self.columns_))]
+        return self._encode(table, columns, sample_weight, Vocabulary.grow_counts)
+
+    def cardinality(self, name: Name) -> int:
+        """Number of codes of a column's vocabulary, missing (0) and unknown (1) included."""
+        for spec in self.columns_:
+            if spec.name == name and spec.vocabulary is not None:
+                return self.vocabularies_[spec.vocabulary].n_codes
+        names = [spec.name for spec in self.columns_ if spec.vocabulary is not None]
+        raise ValueError(f"No column with a vocabulary is called {hint(str(name), names)}")  # type: ignore[arg-type]
+
+    @property
+    def indicator_names_(self) -> list[Name]:
+        """Numeric columns with missing values in `fit`, in the order of their indicators."""
+        return [self.numeric_names_[k] for k in self._moments.indicators]
+
+    def _specify(self, table: Table, columns: list[Column]) -> list[ColumnSpec]:
+        names: list[Any] = list(table.names)
+        declared: set[int] = set()
+        if not isinstance(self.categorical_features, str):
+            declared = find_columns(self.categorical_features, table.names, "categorical_features")
+        elif self.categorical_features != "from_dtype":
+            raise ValueError(
+                'categorical_features must be "from_dtype" or a list of names, positions or bools, '
+                f"got {self.categorical_features!r}."
+            )
+        owners = self._owners(table)
+        declared |= {names.index(name) for name in (*owners, *owners.values())}
+        specs = []
+        for position, column in enumerate(columns):
+            name = names[position]
+            kind = kind_of(column, table.describe(position))
+            if kind == NUMERIC and position not in declared:
+                if table.named and not isinstance(table.data, np.ndarray):
+                    _warn_if_id(column, name)
+                specs.append(ColumnSpec(name, NUMERIC))
+            else:
+                kind = CATEGORICAL if kind == NUMERIC else kind
+                specs.append(ColumnSpec(name, kind, owners.get(name, name)))
+        return specs
+
+    def _owners(self, table: Table) -> dict[Name, Name]:
+        owners = dict(self.share_vocabulary or {})
+        find_columns([*owners, *owners.values()], table.names, "share_vocabulary")
+        for name, owner in owners.items():
+            if owner in owners:
+                raise ValueError(
+                    f"share_vocabulary: {name!r} shares with {owner!r}, which shares with "
+                    f"{owners[owner]!r} itself. Name the owner directly: "
+                    f"{{{name!r}: {owners[owner]!r}}}, and no column as its own owner."
+                )
+        return owners
+
+    def _index_columns(self) -> None:
+        def positions(kind: str) -> list[int]:
+            return [j for j, spec in enumerate(self.columns_) if spec.kind == kind]
+
+        self._numeric, self._categorical = positions(NUMERIC), positions(CATEGORICAL)
+        self._sequence = positions(SEQUENCE)
+        self._names = [spec.name for spec in self.columns_]
+        self.numeric_names_ = [self._names[j] for j in self._numeric]
+        self.categorical_names_ = [self._names[j] for j in self._categorical]
+        self.sequence_names_ = [self._names[j] for j in self._sequence]
+
+    def _read(self, X: Any) -> Table:
+        table = read_table(X)
+        if len(table.names) != len(self._names):
+            raise ValueError(
+                f"X has {len(table.names)} columns, but the encoder was fitted on "
+                f"{len(self._names)}. Pass the same columns as in fit."
+            )
+        if table.named and isinstance(self._names[0], str) and table.names != self._names:
+            wrong = next(k for k, name in enumerate(self._names) if name != table.names[k])
+            raise ValueError(
+                f"Column {wrong} of X is {table.names[wrong]!r}, but was {self._names[wrong]!r} in "
+                "fit. Pass the same columns in the same order: X[encoder_columns]."
+            )
+        return table
+
+    def _encode(
+        self,
+        table: Table,
+        columns: list[Column],
+        sample_weight: np.ndarray | None = None,
+        learn: Callable | None = None,
+        floats: list[np.ndarray] | None = None,
+    ) -> Encoded:
+        n_rows = table.n_rows
+        categorical = np.empty((n_rows, len(self._categorical)), dtype=np.int32)
+        place = {j: k for k, j in enumerate(self._categorical)}
+        sequences: dict[Any, Ragged] = {}
+
+        def encode_group(owner: Name) -> list[str]:
+            """All columns of one vocabulary: learn from all, then encode each."""
+            vocabulary, complaints = self.vocabularies_[owner], []
+            group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
+            parts = [_split(columns[j], j in place, table.describe(j)) for j in group]
+            if learn is not None:
+                _learn(vocabulary, parts, sample_weight, learn)
+            for j, (factorized, lengths) in zip(group, parts):
+                if not vocabulary.holds(factorized.values):
+                    complaints.append(table.describe(j))
+                codes = vocabulary.encode(factorized)
+                if lengths is None:
+                    categorical[:, place[j]] = codes
+                else:
+                    sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
+            return complaints
+
+        def encode_numbers() -> np.ndarray:
+            given = floats
+            if given is None:
+                given = [to_float(columns[j], table.describe(j)) for j in self._numeric]
+            return self._moments.standardise(given, n_rows, self.dtype)
+
+        tasks: list[Callable] = [encode_numbers]
+        tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
+        numeric, *complaints = _run(tasks, n_rows * len(columns))
+        for where in (where for some in complaints for where in some):
+            warnings.warn(
+                f"{where} holds strings where fit saw numbers, or numbers where it saw strings: "
+                'its values are all unknown ("5" is not 5). Convert the column with astype.',
+                UserWarning,
+                stacklevel=4,
+            )
+        # Threads end in any order; the order of the columns is fixed.
+        in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
+        return Encoded(numeric, categorical, in_order)
+
+    def to_state(self) -> dict[str, Any]:
+        """The fitted encoder as dicts, lists, strings, numbers and plain arrays."""
+        columns = [[spec.name, spec.kind, spec.vocabulary] for spec in self.columns_]
+        return {
+            "min_frequency": self.min_frequency,
+            "max_len": self.max_len,
+            "dtype": str(np.dtype(self.dtype)),
+            "columns": columns,
+            "moments": self._moments.to_state(),
+            "vocabularies": [
+                [name, vocabulary.to_state()] for name, vocabulary in self.vocabularies_.items()
+            ],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The fitted encoder that `to_state` described: it transforms and grows alike.
+
+        `categorical_features` and `share_vocabulary` are not part of the state, but what came of
+        them is.
+        """
+        self = cls(
+            min_frequency=state["min_frequency"], max_len=state["max_len"], dtype=state["dtype"]
+        )
+        self.columns_ = [ColumnSpec(*column) for column in state["columns"]]
+        self._index_columns()
+        self._moments = Moments.from_state(state["moments"])
+        self.vocabularies_ = {
+            name: Vocabulary.from_state(vocabulary) for name, vocabulary in state["vocabularies"]
+        }
+        return self
+
+
+def _warn_if_id(column: Column, name: Name) -> None:
+    """Warn where numbers are probably ids: many different integers in a named column."""
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind not in "iu":
+            return
+        head = column[:_N_LOOKED_AT]
+    elif isinstance(column, pd.Categorical) or not pa.types.is_integer(column.type):
+        return
+    else:
+        head = column[:_N_LOOKED_AT].to_numpy(zero_copy_only=False)
+    n_distinct = len(pd.unique(head))
+    if n_distinct > _MANY_DISTINCT:
+        warnings.warn(
+            f"Column {name!r} holds integers with at least {n_distinct} distinct values and is "
+            f"treated as a number. If it is an id, list it: categorical_features=[{name!r}]. If it "
+            f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("float64").',
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _split(column: Column, single: bool, where: str) -> tuple[Factorized, np.ndarray | None]:
+    """A column's ids, and for lists the number of entries of each row."""
+    if single:
+        return factorize(column, where), None
+    lengths, entries = flatten(column, where)
+    return factorize(entries, where), lengths
+
+
+def _learn(
+    vocabulary: Vocabulary,
+    parts: list[tuple[Factorized, np.ndarray | None]],
+    sample_weight: np.ndarray | None,
+    learn: Callable,
+) -> None:
+    """Fit or grow a vocabulary on all columns that use it; an entry has its row's weight."""
+    counts = []
+    for factorized, lengths in parts:
+        weight = sample_weight
+        if weight is not None and lengths is not None:
+            weight = np.repeat(weight, lengths)
+        counts.append(factorized.counts(weight))
+    if len(parts) == 1:
+        learn(vocabulary, parts[0][0].values, counts[0])
+        return
+    merged = factorize(concatenate([factorized.values for factorized, _ in parts]), "ids")
+    learn(vocabulary, merged.values, merged.counts(np.concatenate(counts)))
+
+
+def _to_ragged(codes: np.ndarray, lengths: np.ndarray, max_len: int | None) -> Ragged:
+    """Drop missing entries (code 0), then all but the last `max_len` of each row."""
+    ends = np.cumsum(lengths)
+    if len(codes) and codes.min() == 0:
+        kept = np.append(0, np.cumsum(codes > 0))
+        starts = kept[ends - lengths]
+        ends = kept[ends]
+        lengths = ends - starts
+        codes = codes[codes > 0]
+    if max_len is not None and lengths.max(initial=0) > max_len:
+        starts = ends - np.minimum(lengths, max_len)
+        codes = codes[np.arange(len(codes)) >= np.repeat(starts, lengths)]
+        lengths = np.minimum(lengths, max_len)
+    return Ragged(codes, np.append(0, np.cumsum(lengths)).astype(np.int64))
+
+
+def _run(tasks: Iterable[Callable[[], Any]], n_values: int) -> list[Any]:
+    """Results of all tasks, side by side where there is much to do (Arrow releases the GIL)."""
+    if n_values < _MANY_VALUES or _N_THREADS == 1:
+        return [task() for task in tasks]
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        return list(pool.map(lambda task: task(), tasks))

@@ -1,0 +1,74 @@
+"""Weighted means and scales of numeric columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What standardises numeric columns.
+
+    Parameters
+    ----------
+    means, scales : ndarray of shape (n_numeric,), float64
+        Weighted mean and standard deviation of the values that are not missing; 0 and 1 where
+        there are none, scale 1 for a constant column.
+    indicators : list of int
+        Positions of the columns with missing values.
+    """
+
+    means: np.ndarray
+    scales: np.ndarray
+    indicators: list[int]
+
+    @classmethod
+    def fit(cls, columns: list[np.ndarray], sample_weight: np.ndarray | None) -> Self:
+        """Moments of float64 columns, each of shape (n_rows,), NaN = missing."""
+        means, scales = np.zeros(len(columns)), np.ones(len(columns))
+        indicators = []
+        for position, values in enumerate(columns):
+            weight = sample_weight
+            missing = np.isnan(values)
+            if missing.any():
+                if weight is None or weight[missing].any():
+                    indicators.append(position)
+                values = values[~missing]
+                weight = None if weight is None else weight[~missing]
+            if len(values) and (weight is None or weight.sum() > 0):
+                means[position], scales[position] = _mean_and_scale(values, weight)
+        return cls(means, scales, indicators)
+
+    def standardise(self, columns: list[np.ndarray], n_rows: int, dtype: str) -> np.ndarray:
+        """Standardised columns, then indicators, shape (n_rows, n_numeric + n_indicators)."""
+        out = np.empty((n_rows, len(columns) + len(self.indicators)), dtype=dtype)
+        for position, values in enumerate(columns):
+            scaled = (values - self.means[position]) / self.scales[position]
+            missing = np.isnan(scaled)
+            scaled[missing] = 0.0
+            out[:, position] = scaled
+            if position in self.indicators:
+                out[:, len(columns) + self.indicators.index(position)] = missing
+        return out
+
+    def to_state(self) -> dict[str, Any]:
+        """The moments as a dict of plain arrays and lists."""
+        return {"means": self.means, "scales": self.scales, "indicators": list(self.indicators)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The moments that `to_state` described."""
+        return cls(state["means"], state["scales"], list(state["indicators"]))
+
+
+def _mean_and_scale(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
+    mean = np.average(values, weights=weight)
+    variance = np.average((values - mean) ** 2, weights=weight)
+    # The bound of a two-pass variance's rounding (Chan, Golub and LeVeque, "Algorithms for
+    # computing the sample variance", 1983): below it the column is constant.
+    noise = len(values) * np.finfo(np.float64).eps
+    constant = variance <= noise * variance + (noise * mean) ** 2
+    return float(mean), 1.0 if constant else float(np.sqrt(variance))

@@ -1,0 +1,100 @@
+"""Encoding of a few rows: one dictionary look-up a value, in the time of a request.
+
+Whatever is out of the ordinary (an unexpected type, infinity) is left to the vectorised encoder,
+which knows the right answer or the right error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ._columns import Table
+from ._encoded import Encoded, Ragged
+from ._vocabulary import MISSING, UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    from ._log_encoder import LogEncoder
+
+_NUMBERS = (int, float, np.number, np.bool_)
+
+
+class _NotOrdinaryError(Exception):
+    """The vectorised encoder must look at this frame."""
+
+
+def encode_small(encoder: LogEncoder, table: Table) -> Encoded | None:
+    """Encode a small table as `LogEncoder.transform` does, or return None."""
+    columns = list(table.small_columns())
+    floats: list[np.ndarray] = []
+    codes: list[list[int]] = []
+    sequences: dict[Any, Ragged] = {}
+    try:
+        for spec, column in zip(encoder.columns_, columns):
+            if spec.vocabulary is None:
+                floats.append(np.array([_number(value) for value in column], dtype=np.float64))
+                continue
+            code = _coder(encoder.vocabularies_[spec.vocabulary])
+            if spec.kind == "categorical":
+                codes.append([code(value) for value in column])
+            else:
+                sequences[spec.name] = _ragged(column, code, encoder.max_len)
+    except (_NotOrdinaryError, TypeError, OverflowError):
+        return None
+    numeric = encoder._moments.standardise(floats, table.n_rows, encoder.dtype)
+    categorical = np.empty((table.n_rows, len(codes)), dtype=np.int32)
+    for position, column_codes in enumerate(codes):
+        categorical[:, position] = column_codes
+    return Encoded(numeric, categorical, sequences)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, _NUMBERS):
+        number = float(value)
+        if isfinite(number) or number != number:
+            return number
+        raise _NotOrdinaryError
+    if value is None or value is pd.NA:
+        return np.nan
+    raise _NotOrdinaryError
+
+
+def _coder(vocabulary: Vocabulary) -> Callable[[Any], int]:
+    find = vocabulary.table.get
+
+    def code(value: Any) -> int:
+        found = find(value)
+        return _rare(value, vocabulary) if found is None else found
+
+    return code
+
+
+def _rare(value: Any, vocabulary: Vocabulary) -> int:
+    """Code of a value that is not known: missing, unknown, or none of this module's business."""
+    if value is None or value is pd.NA:
+        return MISSING
+    if isinstance(value, _NUMBERS):
+        if value != value:
+            return MISSING
+        if isfinite(value) and vocabulary.holds_type("number"):
+            return UNKNOWN
+    elif isinstance(value, str) and vocabulary.holds_type("string"):
+        return UNKNOWN
+    raise _NotOrdinaryError
+
+
+def _ragged(column: Sequence[Any], code: Callable[[Any], int], max_len: int | None) -> Ragged:
+    values: list[int] = []
+    offsets = [0]
+    for cell in column:
+        if isinstance(cell, list | tuple | np.ndarray):
+            entries = [found for found in map(code, cell) if found != MISSING]
+            values += entries if max_len is None else entries[max(0, len(entries) - max_len) :]
+        elif not (cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell)):
+            raise _NotOrdinaryError
+        offsets.append(len(values))
+    return Ragged(np.array(values, dtype=np.int32), np.array(offsets, dtype=np.int64))

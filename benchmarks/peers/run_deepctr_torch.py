@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 # On import DeepCTR-Torch asks the package index for a newer release of itself. A benchmark stays
-# offline: nothing listens on this proxy, and the library takes the refusal for "no news".
-os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
+# offline: nothing listens on this proxy, and the library takes the refusal as "no news".
+os.environ["https_proxy"] = "http://127.0.0.1:9"
 
 from deepctr_torch.callbacks import Callback
 from deepctr_torch.inputs import SparseFeat

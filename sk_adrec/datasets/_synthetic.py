@@ -1,6 +1,9 @@
 """A synthetic advertising log whose click and conversion probabilities are known."""
 
+from __future__ import annotations
+
 import numbers
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -28,47 +31,30 @@ __all__ = ["make_ad_log"]
 # where no id passes through float32.
 FIRST_INTEGER_ID = 2**24
 
-DESCR = """\
-A synthetic advertising log (sk_adrec.datasets.make_ad_log)
-
-One row per impression, in order of time. Clicks are drawn from `p_click`, conversions of clicked
-impressions from `p_conversion`; both are functions of the columns alone:
-
-    logit p_click = b + linear * (effects of user, item, advertiser, age group, device, price
-                                  and quality score)
-                      + interaction * <user vector, item vector>
-                      + interest * (item's category occurs in the history)
-                      - position_bias * log(position)
-    logit p_conversion = c + selection * (standardised click logit without the position)
-                           + effects of user, item and device of its own
-
-b and c set the means. A missing value is a level of its own, with its own effect.
-"""
-
 
 def make_ad_log(
-    n_samples=20_000,
+    n_samples: int = 20_000,
     *,
-    n_users=100,
-    n_items=50,
-    n_categories=10,
-    latent_dim=2,
-    base_rate=0.1,
-    conversion_rate=0.2,
-    linear=1.0,
-    interaction=1.0,
-    interest=1.0,
-    position_bias=0.5,
-    selection=0.7,
-    zipf_exponent=0.8,
-    missing_rate=0.1,
-    n_history=1,
-    history_length=10,
-    id_dtype="str",
-    negative_rate=1.0,
-    random_state=None,
-    return_X_y=False,
-):
+    n_users: int = 100,
+    n_items: int = 50,
+    n_categories: int = 10,
+    latent_dim: int = 2,
+    base_rate: float = 0.1,
+    conversion_rate: float = 0.2,
+    linear: float = 1.0,
+    interaction: float = 1.0,
+    interest: float = 1.0,
+    position_bias: float = 0.5,
+    selection: float = 0.7,
+    zipf_exponent: float = 0.8,
+    missing_rate: float = 0.1,
+    n_history: int = 1,
+    history_length: int = 10,
+    id_dtype: str = "str",
+    negative_rate: float = 1.0,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    return_X_y: bool = False,
+) -> Bunch | tuple[pd.DataFrame, pd.Series]:
     """Draw an advertising log from known click and conversion probabilities.
 
     Every column that moves the probabilities is in the data, so they can be learned: the linear
@@ -135,8 +121,10 @@ def make_ad_log(
             `click`, 0 or 1.
         funnel : DataFrame of shape (n_rows, 2)
             `click` and `conversion`, 0 or 1; a conversion implies a click.
-        frame : DataFrame
-            `timestamp` (datetime64, not decreasing), data and funnel together.
+        timestamp : Series of shape (n_rows,), datetime64[s]
+            The time of the impression, to split by; never decreasing.
+        frame : DataFrame of shape (n_rows, n_features + 3)
+            timestamp, data and funnel together.
         sample_weight : ndarray of shape (n_rows,)
             All metrics below use it; 1 unless `negative_rate` is below 1.
         p_click, p_conversion : ndarray of shape (n_rows,)
@@ -232,6 +220,7 @@ def _as_bunch(frame, p_click, p_conversion, negative_rate):
         data=data,
         target=frame["click"],
         funnel=frame[["click", "conversion"]],
+        timestamp=frame["timestamp"],
         frame=frame,
         sample_weight=sample_weight,
         p_click=p_click,
@@ -241,8 +230,13 @@ def _as_bunch(frame, p_click, p_conversion, negative_rate):
         best_log_loss_ctcvr=best_log_loss_ctcvr,
         best_auc_ctcvr=best_auc_ctcvr,
         feature_names=list(data.columns),
-        DESCR=DESCR,
+        DESCR=_description(),
     )
+
+
+def _description():
+    text = resources.files(__package__).joinpath("descr", "ad_log.rst")
+    return text.read_text(encoding="utf-8")
 
 
 def _standardise(values):

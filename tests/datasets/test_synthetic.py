@@ -300,7 +300,7 @@ def test_dtypes_are_the_data_contract(log):
     assert data["position"].dtype.kind == "i"
     assert sorted(data["position"].unique()) == [1, 2, 3, 4, 5, 6]
     assert log.frame["timestamp"].is_monotonic_increasing
-    assert log.frame["timestamp"].dtype.kind == "M"
+    assert log.timestamp.dtype.kind == "M"
     assert list(log.frame.columns) == ["timestamp", *data.columns, "click", "conversion"]
 
 

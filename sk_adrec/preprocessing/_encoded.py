@@ -96,3 +96,32 @@ class Encoded:
         if self.sparse is not None:
             arrays += [self.sparse.data, self.sparse.indices, self.sparse.indptr]
         return sum(array.nbytes for array in arrays)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of an encoded log: what a module must know to lay out its parameters.
+
+    Parameters
+    ----------
+    numeric : tuple of str
+        Names of the columns of ``Encoded.numeric`` (numbers, then indicators of missing values).
+    categorical : dict of str to str
+        Column -> its vocabulary, in the order of ``Encoded.categorical``.
+    sequences : dict of str to str
+        List column -> its vocabulary.
+    cardinalities : dict of str to int
+        Vocabulary -> number of codes, 0 (padding, missing) and 1 (unknown) included.
+    n_sparse : int, default=0
+        Columns of the scipy matrix; 0 for frames and arrays.
+    prior : ndarray or None, default=None
+        What the output should be before anything is learned from the columns: for rankers the
+        log odds of the (weighted) base rate.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: dict[str, str]
+    sequences: dict[str, str]
+    cardinalities: dict[str, int]
+    n_sparse: int = 0
+    prior: np.ndarray | None = None

@@ -1,0 +1,434 @@
+"""The way from a raw log to a trained network: validate, encode, build, train, predict.
+
+A model derives from :class:`BaseTorchEstimator` and fills in the hooks: what y means
+(``_encode_target``), the torch module (``_build_module``), the loss (``_make_loss``), and how
+outputs become predictions (its own ``predict_proba``).
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._net import LogNet, ProgressBar, RestoreBest, TrainingRows, forward_batches
+from ._validation import check_choice, check_number, check_weight, check_X, drop_zero_weight
+from .nn import FusedEmbedding, RowSparseAdam
+from .preprocessing._encoded import Encoded, Schema
+from .preprocessing._log_encoder import LogEncoder
+
+# Rows from which early_stopping="auto" is on, as in HistGradientBoosting.
+_EARLY_STOPPING_ROWS = 10_000
+# Rows scored at once: large enough for the fixed cost of a batch, small enough for the cache.
+_PREDICT_BATCH = 16_384
+_OWN_NET_PARAMS = {
+    "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
+    "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
+}  # fmt: skip
+
+
+class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
+    """An estimator on raw logs whose model is a torch module.
+
+    A subclass declares these hyper-parameters in its own ``__init__``: categorical_features,
+    share_vocabulary, min_frequency, id_dropout, max_len, l2, optimizer, lr, batch_size,
+    max_epochs, early_stopping, validation_fraction, n_iter_no_change, grow_vocabulary, device,
+    dtype, random_state, verbose, callbacks, net_params.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    encoder_ : LogEncoder
+        Column types, vocabularies and moments.
+    loss_curve_ : list of float
+        Training loss per epoch.
+    validation_scores_ : list of float or None
+        Minus the validation loss per epoch; None without validation rows.
+    n_iter_ : int
+        Epochs run, those after the best one included.
+    """
+
+    # ---- hooks ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def _encode_target(self, y, weight: np.ndarray, *, reset: bool) -> np.ndarray:
+        """What the loss compares outputs with, shape (n, ...); sets ``classes_`` if `reset`."""
+
+    @abstractmethod
+    def _build_module(self, schema: Schema) -> torch.nn.Module:
+        """The untrained torch module: ``module(batch) -> output``, see :class:`nn.Batch`."""
+
+    @abstractmethod
+    def _make_loss(self):
+        """``loss(output, y) -> Tensor of shape (B,)``: one loss per row."""
+
+    def _check_target(self, y):
+        """Reject a y of the wrong shape or kind before anything is learned."""
+        return y
+
+    def _check_params(self) -> None:
+        """Reject hyper-parameters out of range; extend for a model's own."""
+        check_number("id_dropout", self.id_dropout, 0, 1)
+        check_number("max_len", self.max_len, 1, integer=True)
+        check_number("l2", self.l2, 0)
+        check_number("lr", self.lr, 0, closed="neither")
+        check_number("batch_size", self.batch_size, 1, integer=True)
+        check_number("max_epochs", self.max_epochs, 1, integer=True)
+        check_number("validation_fraction", self.validation_fraction, 0, 1, closed="neither")
+        check_number("n_iter_no_change", self.n_iter_no_change, 1, integer=True)
+        check_choice("early_stopping", self.early_stopping, ("auto", True, False))
+        check_choice("dtype", self.dtype, ("float32", "float64"))
+        unknown = _OWN_NET_PARAMS.intersection(self.net_params or ())
+        if unknown:
+            raise ValueError(
+                f"net_params must not set {sorted(unknown)}: use the estimator's own parameters"
+            )
+
+    def _prior(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+        """The ``Schema.prior`` of an encoded target."""
+        return None
+
+    def _validation_metric(self):
+        """(name, ``f(outputs, y, weight) -> float``) shown beside the validation loss, or None."""
+        return None
+
+    # ---- fit -----------------------------------------------------------------------------
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Learn encoders and network from a log.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            The raw log; see the data contract for what each dtype becomes.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight counts like that many repetitions of its row.
+        X_val, y_val, sample_weight_val : default=None
+            Rows to stop early on, instead of a random part of X: for a log, later rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Input or hyper-parameters out of contract. The estimator then is as it was before.
+        """
+        before = dict(vars(self))
+        try:
+            self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, classes=None):
+        self._check_params()
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
+        if classes is not None:
+            self.classes_ = np.unique(classes)
+        target = self._encode_target(y, weight, reset=classes is None)
+        random_state = check_random_state(self.random_state)
+        train, valid = self._split(target, random_state, explicit=X_val is not None)
+        encoded = self._fit_encoder(X, weight, valid)
+        if X_val is not None:
+            valid_rows = self._validation_rows(X_val, y_val, sample_weight_val)
+        else:
+            valid_rows = None if valid is None else _rows(encoded, target, weight, valid, self.dtype)
+        train_rows = _rows(encoded, target, weight, train, self.dtype)
+        schema = self._make_schema(self._prior(target, weight))
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.net_ = self._make_net(self._new_module(schema), valid_rows, seed)
+            self.net_.fit(train_rows)
+        self._record_history()
+
+    def partial_fit(self, X, y, sample_weight=None, *, classes=None):
+        """Continue with new rows: the first call is a fit, later ones are one pass over X.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+        classes : array-like, default=None
+            All labels, needed in the first call if its y lacks some.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        Ids that were not in the first call are unknown unless ``grow_vocabulary=True``. The
+        optimiser's state lives with the fitted object: it starts anew after loading from a file
+        and when the vocabulary has grown.
+        """
+        if not hasattr(self, "net_"):
+            before = dict(vars(self))
+            try:
+                self._fit(X, y, sample_weight, None, None, None, classes)
+            except BaseException:
+                vars(self).clear()
+                vars(self).update(before)
+                raise
+            return self
+        X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
+        target = self._encode_target(y, weight, reset=False)
+        if self.grow_vocabulary and not self._is_sparse:
+            encoded = self._grow(X, weight)
+        else:
+            encoded = self._encode(X)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + len(self.loss_curve_))
+            self._continue(_rows(encoded, target, weight, None, self.dtype))
+        return self
+
+    def _check_rows(self, X, y, sample_weight, *, reset):
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        X = check_X(self, X, reset=reset)
+        y = self._check_target(y)
+        if X.shape[0] != len(y):
+            raise ValueError(
+                f"X and y must have the same number of rows, got inconsistent numbers of samples: "
+                f"[{X.shape[0]}, {len(y)}]"
+            )
+        weight = check_weight(sample_weight, X, y)
+        return drop_zero_weight(X, y, weight)
+
+    def _split(self, target, random_state, *, explicit):
+        """Row numbers of the training and the validation part; None, None for all and none."""
+        stop = self.early_stopping
+        if stop == "auto":
+            stop = len(target) > _EARLY_STOPPING_ROWS
+        if explicit or not stop:
+            return None, None
+        stratify = None
+        if target.ndim == 1:
+            counts = np.unique(target, return_counts=True)[1]
+            stratify = target if counts.min() > 1 and len(counts) < len(target) // 10 else None
+        train, valid = train_test_split(
+            np.arange(len(target)),
+            test_size=self.validation_fraction,
+            stratify=stratify,
+            random_state=random_state,
+        )
+        return np.sort(train), np.sort(valid)
+
+    def _fit_encoder(self, X, weight, valid) -> Encoded:
+        self._is_sparse = hasattr(X, "tocsr")
+        if self._is_sparse:
+            self.encoder_ = None
+            return self._encode(X)
+        self.encoder_ = LogEncoder(
+            categorical_features=self.categorical_features,
+            share_vocabulary=self.share_vocabulary,
+            min_frequency=self.min_frequency,
+            max_len=self.max_len,
+            dtype=self.dtype,
+        )
+        if valid is not None:
+            # Validation rows must not teach the vocabulary: their new ids are unknown, as at predict.
+            weight = weight.copy()
+            weight[valid] = 0.0
+        encoded = self.encoder_.fit_transform(X, sample_weight=weight)
+        # A column without missing values in fit never trains its row for them: there a missing
+        # value is an unknown one.
+        self._missing_code = (encoded.categorical != 0).all(axis=0).astype(np.int32)
+        return encoded
+
+    def _validation_rows(self, X_val, y_val, sample_weight_val) -> TrainingRows:
+        X, y, weight = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+        target = self._encode_target(y, weight, reset=False)
+        return _rows(self._encode(X), target, weight, None, self.dtype)
+
+    def _make_schema(self, prior=None) -> Schema:
+        if self._is_sparse:
+            return Schema((), {}, {}, {}, self.n_features_in_, prior)
+        encoder = self.encoder_
+        vocabulary = {spec.name: spec.vocabulary for spec in encoder.columns_}
+        return Schema(
+            (*encoder.numeric_names_, *(f"{name}_missing" for name in encoder.indicator_names_)),
+            {name: vocabulary[name] for name in encoder.categorical_names_},
+            {name: vocabulary[name] for name in encoder.sequence_names_},
+            {name: len(v.values) + 2 for name, v in encoder.vocabularies_.items()},
+            prior=prior,
+        )
+
+    def _new_module(self, schema: Schema) -> torch.nn.Module:
+        module = self._build_module(schema).to(getattr(torch, self.dtype))
+        for block in module.modules():
+            if isinstance(block, FusedEmbedding):
+                block.sparse_grad = self.optimizer == "auto"
+        return module
+
+    def _make_net(self, module, valid_rows, seed) -> LogNet:
+        callbacks = copy.deepcopy(list(self.callbacks or []))
+        if valid_rows is not None:
+            callbacks.append(RestoreBest(self.n_iter_no_change if self.early_stopping else None))
+        if self.verbose:
+            callbacks.append(ProgressBar())
+        if self.optimizer == "auto":
+            optimizer = {"optimizer": RowSparseAdam, "optimizer__l2": self.l2}
+        else:
+            optimizer = {"optimizer": self.optimizer}
+            if self.l2:
+                optimizer["optimizer__weight_decay"] = self.l2
+        return LogNet(
+            module,
+            self._make_loss(),
+            valid_rows=valid_rows,
+            metric=self._validation_metric(),
+            rng=np.random.default_rng(seed),
+            id_dropout=self.id_dropout,
+            progress_title=type(self).__name__,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            callbacks=callbacks,
+            device=self._device(),
+            **optimizer,
+            **(self.net_params or {}),
+        )
+
+    def _device(self) -> str:
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+    def _record_history(self):
+        history = self.net_.history
+        self.loss_curve_ = list(history[:, "train_loss"])
+        valid = self.net_.valid_rows is not None
+        self.validation_scores_ = [-v for v in history[:, "valid_loss"]] if valid else None
+        self.n_iter_ = len(self.loss_curve_)
+        self.net_.valid_rows = None
+
+    def _continue(self, rows: TrainingRows) -> None:
+        net = self.net_
+        net.set_params(max_epochs=1)
+        net.callbacks_ = [
+            (name, callback) for name, callback in net.callbacks_ if not isinstance(callback, RestoreBest)
+        ]
+        net.partial_fit(rows)
+        self.loss_curve_.append(net.history[-1, "train_loss"])
+        self.n_iter_ = len(self.loss_curve_)
+
+    def _grow(self, X, weight) -> Encoded:
+        encoded = self.encoder_.grow(X, sample_weight=weight)
+        cardinalities = self._make_schema().cardinalities
+        for block in self.net_.module_.modules():
+            if isinstance(block, FusedEmbedding):
+                block.grow({name: cardinalities.get(name, n) for name, n in block.cardinalities.items()})
+        self.net_.initialize_optimizer()
+        return encoded
+
+    # ---- predict -------------------------------------------------------------------------
+
+    def _encode(self, X) -> Encoded:
+        if self._is_sparse and not hasattr(X, "tocsr"):
+            X = sparse.csr_matrix(np.asarray(X))
+        elif hasattr(X, "tocsr") and not self._is_sparse:
+            X = X.toarray()
+        if self._is_sparse:
+            n = X.shape[0]
+            dtype = np.dtype(self.dtype)
+            return Encoded(
+                np.empty((n, 0), dtype), np.empty((n, 0), np.int32), sparse=X.astype(dtype, copy=False)
+            )
+        encoded = self.encoder_.transform(X)
+        np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
+        return encoded
+
+    def _forward(self, X, function=None) -> np.ndarray:
+        """The module's outputs for raw rows, shape (n_samples, ...)."""
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        return self._forward_encoded(self._encode(X), function)
+
+    def _forward_encoded(self, encoded: Encoded, function=None) -> np.ndarray:
+        net = self.net_
+        return forward_batches(net.module_, encoded, net.device, _PREDICT_BATCH, function)
+
+    def embeddings(self, column) -> pd.DataFrame:
+        """The trained embedding vectors of a column's ids.
+
+        Parameters
+        ----------
+        column : str
+            A categorical or list column.
+
+        Returns
+        -------
+        DataFrame of shape (n_known_ids, embedding_dim)
+            Indexed by the id.
+        """
+        check_is_fitted(self)
+        schema = self._make_schema()
+        vocabulary = {**schema.categorical, **schema.sequences}
+        if column not in vocabulary:
+            raise ValueError(
+                f"column must be one of the embedded columns {list(vocabulary)}, got {column!r}"
+            )
+        name = vocabulary[column]
+        for block in self.net_.module_.modules():
+            if isinstance(block, FusedEmbedding) and name in block.cardinalities:
+                rows = self._embedding_part(block.rows_of(name)).cpu().numpy()
+                index = pd.Index(self.encoder_.vocabularies_[name].values, name=column)
+                return pd.DataFrame(rows[2:].copy(), index=index)
+        raise ValueError(f"{type(self).__name__} keeps no embedding of column {column!r}")
+
+    def _embedding_part(self, rows: torch.Tensor) -> torch.Tensor:
+        """The embedding within the rows of a table that also holds other parameters."""
+        return rows
+
+    # ---- files ---------------------------------------------------------------------------
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        net = state.pop("net_", None)
+        if net is None:
+            return state
+        encoder = state.pop("encoder_")
+        state["_saved"] = {
+            "module": {k: v.detach().cpu().numpy() for k, v in net.module_.state_dict().items()},
+            "encoder": None if encoder is None else encoder.to_state(),
+        }
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_saved", None)
+        super().__setstate__(state)
+        if saved is None:
+            return
+        self.encoder_ = None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
+        with torch.random.fork_rng():
+            module = self._new_module(self._make_schema())
+            module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
+            self.net_ = self._make_net(module, None, seed=0).initialize()
+        self.net_.module_.eval()
+
+
+def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:
+    """Training rows with weights of mean 1, so that a batch's loss is an unbiased part of the whole."""
+    mean = weight.mean() if rows is None else weight[rows].mean()
+    return TrainingRows(encoded, target, (weight / mean).astype(dtype), rows)

@@ -1,0 +1,117 @@
+"""Input checks shared by the estimators: frames and arrays, weights, hyper-parameters."""
+
+from __future__ import annotations
+
+import numbers
+
+import narwhals as nw
+import numpy as np
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
+from sklearn.utils.validation import validate_data
+
+
+def is_frame(X) -> bool:
+    """Whether X is a pandas or Polars data frame."""
+    return hasattr(X, "iloc") or nw.dependencies.is_into_dataframe(X)
+
+
+def check_X(estimator, X, *, reset: bool):
+    """Check names and number of columns; turn anything that is not a frame into an array.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : data frame, array-like or scipy sparse matrix of shape (n_samples, n_features)
+    reset : bool
+        True in fit: remember the columns. False: compare with those of fit.
+
+    Returns
+    -------
+    data frame, ndarray (object arrays included) or csr_matrix
+
+    Raises
+    ------
+    ValueError
+        No rows or columns, other columns than in fit, infinite numbers.
+    TypeError
+        Sparse X where the estimator takes none.
+    """
+    if is_frame(X):
+        if len(X) == 0 or X.shape[1] == 0:
+            raise ValueError(
+                f"Found array with {len(X)} sample(s) and {X.shape[1]} feature(s) (shape={X.shape}) "
+                "while a minimum of 1 is required: pass a frame with rows and columns"
+            )
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X
+    sparse = "csr" if get_tags(estimator).input_tags.sparse else False
+    return validate_data(
+        estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan"
+    )
+
+
+def check_weight(sample_weight, X, y) -> np.ndarray:
+    """float64 weights of shape (n_samples,), ones when None; negative weights raise ValueError."""
+    check_consistent_length(X, y)
+    if sample_weight is None:
+        return np.ones(len(y))
+    if isinstance(sample_weight, numbers.Number):
+        return np.full(len(y), float(sample_weight))
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array")
+    check_consistent_length(weight, y)
+    if (weight < 0).any():
+        raise ValueError(
+            f"sample_weight must not be negative, got {weight.min():g} in row {weight.argmin()}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero for all rows: at least one row needs a positive weight")
+    return weight
+
+
+def drop_zero_weight(X, y, weight):
+    """Rows of positive weight, so that nothing is learned from the others."""
+    keep = weight > 0
+    if keep.all():
+        return X, y, weight
+    rows = np.flatnonzero(keep)
+    return _safe_indexing(X, rows), _safe_indexing(y, rows), weight[rows]
+
+
+def check_number(name: str, value, low, high=None, *, integer=False, closed="left") -> None:
+    """Raise unless `value` is a number within the interval from `low` to `high`.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    low, high : number
+        `high` None is infinity.
+    integer : bool, default=False
+    closed : {"left", "right", "both", "neither"}, default="left"
+        Which ends belong to the interval.
+    """
+    kind = numbers.Integral if integer else numbers.Real
+    ok = isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+    if ok:
+        ok = value >= low if closed in ("left", "both") else value > low
+        if high is not None:
+            ok &= value <= high if closed in ("right", "both") else value < high
+    if not ok:
+        left = "[" if closed in ("left", "both") else "("
+        right = "]" if closed in ("right", "both") and high is not None else ")"
+        noun = "an integer" if integer else "a number"
+        top = "inf" if high is None else high
+        raise ValueError(f"{name} must be {noun} in {left}{low}, {top}{right}, got {value!r}")
+
+
+def check_choice(name: str, value, choices) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if not any(value is choice or value == choice for choice in choices):
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {expected}, got {value!r}")
+
+

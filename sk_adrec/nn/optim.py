@@ -1,0 +1,76 @@
+"""Adam for dense parameters, lazy Adam for the touched rows of embedding tables."""
+
+from __future__ import annotations
+
+import torch
+from torch.optim import Optimizer
+
+
+class RowSparseAdam(Optimizer):
+    """Adam (Kingma & Ba 2015) that updates only the rows a batch has touched.
+
+    Parameters with dense gradients follow Adam. For a parameter with a sparse gradient both
+    moments and the parameter move in the rows of the gradient alone; a row that a batch does not
+    use stays as it is. This is NOT dense Adam, in which momentum keeps moving every row and every
+    moment decays at each step: here a row's clock ticks when it is used.
+
+    Parameters
+    ----------
+    params : iterable
+    lr : float, default=1e-3
+    betas : tuple of two floats, default=(0.9, 0.999)
+    eps : float, default=1e-8
+    l2 : float, default=0.0
+        ``l2 * parameter`` is added to the gradient (of the touched rows).
+    """
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, l2=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "l2": l2})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """One update; `closure` recomputes the loss (skorch passes one)."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                (_sparse_step if p.grad.is_sparse else _dense_step)(self.state[p], p, group)
+        return loss
+
+
+def _dense_step(state, p, group):
+    if not state:
+        state["step"] = 0
+        state["m"], state["v"] = torch.zeros_like(p), torch.zeros_like(p)
+    state["step"] += 1
+    beta1, beta2 = group["betas"]
+    g = p.grad.add(p, alpha=group["l2"]) if group["l2"] else p.grad
+    m = state["m"].lerp_(g, 1 - beta1)
+    v = state["v"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    m_hat = m / (1 - beta1 ** state["step"])
+    p.addcdiv_(m_hat, (v / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"]), value=-group["lr"])
+
+
+def _sparse_step(state, p, group):
+    if not state:
+        state["step"] = 0
+        state["m"], state["v"] = torch.zeros_like(p), torch.zeros_like(p)
+    state["step"] += 1
+    beta1, beta2 = group["betas"]
+    gradient = p.grad.coalesce()
+    rows, g = gradient.indices()[0], gradient.values()
+    if group["l2"]:
+        g = g.add(p.index_select(0, rows), alpha=group["l2"])
+    m = state["m"].index_select(0, rows).lerp_(g, 1 - beta1)
+    v = state["v"].index_select(0, rows).mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    state["m"].index_copy_(0, rows, m)
+    state["v"].index_copy_(0, rows, v)
+    m /= 1 - beta1 ** state["step"]
+    v /= 1 - beta2 ** state["step"]
+    # rows are distinct, so a copy is the sum
+    moved = p.index_select(0, rows).addcdiv_(m, v.sqrt_().add_(group["eps"]), value=-group["lr"])
+    p.index_copy_(0, rows, moved)

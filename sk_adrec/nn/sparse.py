@@ -1,0 +1,193 @@
+"""Operations whose cost is that of the rows a batch touches, not of the table.
+
+On the CPU the sums over repeated rows are scipy's sparse products, which run an order of magnitude
+faster than torch's ``index_add_`` and ``embedding_dense_backward`` at the sizes of a batch; on
+other devices they are torch's own.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.autograd import Function
+
+def unique_rows(index: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
+    """The distinct rows of a batch, ascending, and where each entry went.
+
+    Parameters
+    ----------
+    index : Tensor of shape (m,), integer
+        Rows of a table, repeated as often as the batch uses them.
+    n_rows : int
+        Rows of the table.
+
+    Returns
+    -------
+    rows : Tensor of shape (u,), int64
+    inverse : Tensor of shape (m,), int32 on the CPU, int64 elsewhere
+        ``rows[inverse] == index``.
+    """
+    if index.device.type != "cpu":
+        return torch.unique(index.long(), return_inverse=True)
+    flat = index.numpy()
+    position = _scratch(n_rows)
+    entry = np.arange(len(flat), dtype=np.int32)
+    position[flat] = entry
+    # Of the entries that share a row the last one written stands for all.
+    rows = np.sort(flat[position[flat] == entry])
+    position[rows] = entry[: len(rows)]
+    return torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(position[flat])
+
+
+_LOCAL = threading.local()
+
+
+def _scratch(n_rows: int) -> np.ndarray:
+    """An int32 array of at least `n_rows`, kept per thread and never cleared: a scan of the table
+    or a fresh allocation in each batch would cost more than all else at millions of rows."""
+    position = getattr(_LOCAL, "position", None)
+    if position is None or len(position) < n_rows:
+        position = _LOCAL.position = np.empty(n_rows, dtype=np.int32)
+    return position
+
+
+class _TakeRows(Function):
+    @staticmethod
+    def forward(ctx, table, rows, sparse_grad):
+        ctx.save_for_backward(rows)
+        ctx.size, ctx.sparse_grad = table.shape, sparse_grad
+        return table.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (rows,) = ctx.saved_tensors
+        if not ctx.sparse_grad:
+            return grad.new_zeros(ctx.size).index_copy_(0, rows, grad), None, None
+        gradient = torch.sparse_coo_tensor(
+            rows[None], grad, ctx.size, is_coalesced=True, check_invariants=False
+        )
+        return gradient, None, None
+
+
+def take_rows(table: Tensor, rows: Tensor, sparse_grad: bool = True) -> Tensor:
+    """``table[rows]`` for DISTINCT rows, with a gradient that holds those rows only.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_rows, d)
+    rows : Tensor of shape (u,), int64, distinct
+    sparse_grad : bool, default=True
+        False gives a dense gradient, for optimisers that know no sparse ones.
+
+    Returns
+    -------
+    Tensor of shape (u, d)
+    """
+    return _TakeRows.apply(table, rows, sparse_grad)
+
+
+def _csr(index: np.ndarray, offsets: np.ndarray, x: np.ndarray | None, n_rows: int, dtype):
+    data = np.ones(len(index), dtype=dtype) if x is None else x
+    # scipy wants indices and offsets of one type, and would copy the longer array to get it.
+    offsets = offsets.astype(index.dtype, copy=False)
+    return sparse.csr_matrix((data, index, offsets), shape=(len(offsets) - 1, n_rows), copy=False)
+
+
+class _SparseMatmul(Function):
+    @staticmethod
+    def forward(ctx, table, index, offsets, x):
+        if table.device.type == "cpu":
+            values = table.numpy()
+            matrix = _csr(
+                index.numpy(),
+                offsets.numpy(),
+                None if x is None else x.numpy(),
+                len(values),
+                values.dtype,
+            )
+            ctx.matrix = matrix
+            return torch.from_numpy(matrix @ values)
+        data = table.new_ones(len(index)) if x is None else x
+        row = torch.repeat_interleave(
+            torch.arange(len(offsets) - 1, device=index.device), offsets.diff()
+        )
+        ctx.entries, ctx.n_rows = (index.long(), row, data), len(table)
+        out = table.new_zeros(len(offsets) - 1, table.shape[1])
+        return out.index_add_(0, row, table[index.long()] * data[:, None])
+
+    @staticmethod
+    def backward(ctx, grad):
+        if grad.device.type == "cpu":
+            # A sum over the batch arrives as an expanded (stride 0) gradient.
+            dense = np.ascontiguousarray(grad.numpy())
+            return torch.from_numpy(ctx.matrix.T @ dense), None, None, None
+        index, row, data = ctx.entries
+        out = grad.new_zeros(ctx.n_rows, grad.shape[1])
+        return out.index_add_(0, index, grad[row] * data[:, None]), None, None, None
+
+
+def sparse_matmul(table: Tensor, index: Tensor, offsets: Tensor, x: Tensor | None = None) -> Tensor:
+    """Row ``i`` is the sum of ``x[j] * table[index[j]]`` over its entries j.
+
+    Parameters
+    ----------
+    table : Tensor of shape (u, d)
+        Usually the rows of a batch, see :func:`take_rows`. The only differentiable argument.
+    index : Tensor of shape (m,), integer
+    offsets : Tensor of shape (B + 1,), integer
+        Row ``i`` has the entries ``offsets[i]:offsets[i + 1]``.
+    x : Tensor of shape (m,) or None
+        None stands for ones.
+
+    Returns
+    -------
+    Tensor of shape (B, d)
+    """
+    return _SparseMatmul.apply(table, index, offsets, x)
+
+
+class _GatherRows(Function):
+    @staticmethod
+    def forward(ctx, table, index, sparse_grad):
+        ctx.save_for_backward(index)
+        ctx.size, ctx.sparse_grad = table.shape, sparse_grad
+        return torch.nn.functional.embedding(index, table)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (index,) = ctx.saved_tensors
+        n_rows, d = ctx.size
+        index, grad = index.reshape(-1), grad.reshape(-1, d)
+        rows, inverse = unique_rows(index, n_rows)
+        if grad.device.type == "cpu":
+            entries = np.arange(len(inverse) + 1, dtype=np.int32)
+            matrix = _csr(inverse.numpy(), entries, None, len(rows), grad.numpy().dtype)
+            summed = torch.from_numpy(matrix.T @ np.ascontiguousarray(grad.numpy()))
+        else:
+            summed = grad.new_zeros(len(rows), d).index_add_(0, inverse, grad)
+        if not ctx.sparse_grad:
+            return grad.new_zeros(ctx.size).index_copy_(0, rows, summed), None, None
+        gradient = torch.sparse_coo_tensor(
+            rows[None], summed, ctx.size, is_coalesced=True, check_invariants=False
+        )
+        return gradient, None, None
+
+
+def gather_rows(table: Tensor, index: Tensor, sparse_grad: bool = True) -> Tensor:
+    """``table[index]`` for any index, with a coalesced gradient of the rows that occur.
+
+    Parameters
+    ----------
+    table : Tensor of shape (n_rows, d)
+    index : Tensor of any shape, integer
+    sparse_grad : bool, default=True
+
+    Returns
+    -------
+    Tensor of shape (\\*index.shape, d)
+    """
+    return _GatherRows.apply(table, index, sparse_grad)

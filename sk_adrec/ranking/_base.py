@@ -1,0 +1,111 @@
+"""What all rankers share: two classes, logits, probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from .._base import BaseTorchEstimator
+from .._validation import check_choice
+from ..losses import FocalLoss, LogLoss
+
+_LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
+
+
+class BaseRanker(ClassifierMixin, BaseTorchEstimator):
+    """One row per impression, y of two classes; the module returns a logit of shape (B,)."""
+
+    def _check_target(self, y):
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return y
+
+    def _encode_target(self, y, weight, *, reset):
+        if reset:
+            self.classes_ = np.unique(y)
+        if len(self.classes_) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: y has {len(self.classes_)} classes"
+            )
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y must have two classes, got one class: {self.classes_[0]!r} in all "
+                f"{len(y)} rows of positive weight"
+            )
+        unseen = np.setdiff1d(y, self.classes_)
+        if len(unseen):
+            raise ValueError(f"y must hold the labels {self.classes_}, got {unseen[0]!r}")
+        return (y == self.classes_[1]).astype(self.dtype)
+
+    def _check_params(self):
+        super()._check_params()
+        check_choice("loss", self.loss, _LOSSES)
+
+    def _make_loss(self):
+        return _LOSSES[self.loss]()
+
+    def _prior(self, y, weight):
+        rate = np.average(y, weights=weight)
+        return np.log(rate / (1 - rate)) if 0 < rate < 1 else np.zeros(())
+
+    def _validation_metric(self):
+        return "auc", _auc
+
+    def decision_function(self, X):
+        """Logits of ``classes_[1]``.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self._forward(X)
+
+    def predict_proba(self, X):
+        """Probabilities of both classes, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            Raw rows, as in fit; unseen ids and missing values are fine.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+        """
+        p = expit(self._forward(X))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X):
+        """The more probable label of each row.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        positive = self._forward(X) > 0
+        return self.classes_[positive.astype(int)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _auc(logits, y, weight):
+    return roc_auc_score(y, logits, sample_weight=weight) if 0 < y.mean() < 1 else np.nan

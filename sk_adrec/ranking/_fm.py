@@ -1,0 +1,142 @@
+"""Factorisation machine (Rendle, "Factorization Machines", ICDM 2010)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .._validation import check_number
+from ..nn import Batch, FusedEmbedding, Lists, sparse_matmul
+from ..nn.embedding import INIT_STD
+from ..preprocessing._encoded import Schema
+from ._base import BaseRanker
+
+# The vocabulary of the columns of a scipy matrix.
+_SPARSE = "sparse"
+
+
+class FactorizationMachine(nn.Module):
+    """Equation 5 of the paper: y(x) = w0 + sum_j w_j x_j + sum_{i<j} <v_i, v_j> x_i x_j.
+
+    An id is a feature with x = 1, an entry of a list of length n has x = 1 / n, a number is its
+    own x. Each feature's v (k values) and w lie in one row of the table.
+    """
+
+    def __init__(self, schema: Schema, k: int):
+        super().__init__()
+        self.schema = schema
+        sizes = {_SPARSE: schema.n_sparse} if schema.n_sparse else schema.cardinalities
+        self.table = FusedEmbedding(sizes, k + 1)
+        self.numeric = nn.Parameter(torch.randn(len(schema.numeric), k + 1) * INIT_STD)
+        with torch.no_grad():
+            self.table.weight[:, k] = 0.0
+            self.numeric[:, k] = 0.0
+        self.w0 = nn.Parameter(torch.as_tensor(0.0 if schema.prior is None else schema.prior))
+
+    def forward(self, batch: Batch) -> Tensor:
+        parts = self._features(batch)
+        theta, inverse = self.table.distinct(torch.cat([part.values for part in parts]))
+        v = theta[:, :-1]  # (u, k)
+        # Lemma 3.1: the pairwise sum is half of (sum_j v_j x_j)^2 - sum_j (v_j x_j)^2.
+        squares = (v * v).sum(1, keepdim=True)  # (u, 1)
+        total = batch.numeric @ self.numeric  # (B, k + 1)
+        own = (batch.numeric**2) @ (self.numeric[:, :-1] ** 2).sum(1)  # (B,)
+        for part, index in zip(parts, inverse.split([len(part.values) for part in parts])):
+            x = part.x
+            total = total + sparse_matmul(theta, index, part.offsets, x)
+            own = own + sparse_matmul(
+                squares, index, part.offsets, None if x is None else x * x
+            ).squeeze(1)
+        s, linear = total[:, :-1], total[:, -1]  # (B, k), (B,)
+        return self.w0 + linear + 0.5 * ((s * s).sum(1) - own)  # (B,)
+
+    def _features(self, batch: Batch) -> list[Lists]:
+        """Rows of the table and values x of each row's ids."""
+        if batch.sparse is not None:
+            return [batch.sparse]
+        B, F = batch.categorical.shape
+        codes = self.table.index_columns(list(self.schema.categorical.values()), batch.categorical)
+        offsets = torch.arange(0, B * F + 1, max(F, 1), device=codes.device)[: B + 1]
+        if not F:
+            offsets = offsets.new_zeros(B + 1)
+        parts = [Lists(codes.reshape(-1), offsets)]
+        for name, vocabulary in self.schema.sequences.items():
+            lists = batch.sequences[name]
+            index = self.table.index(vocabulary, lists.values)
+            lengths = lists.lengths
+            x = torch.repeat_interleave(1.0 / lengths, lengths).to(self.w0.dtype)
+            parts.append(Lists(index, lists.offsets, x))
+        return parts
+
+
+class FMClassifier(BaseRanker):
+    """Click probability from a factorisation machine on ids, numbers, lists or a sparse matrix.
+
+    The log odds are a bias, a weight per feature and a product of two vectors per pair of
+    features: with ids as features, a linear model that also learns which user goes with which
+    product. Usually the first network to try on an impression log.
+    """
+
+    def __init__(
+        self,
+        embedding_dim=16,
+        *,
+        categorical_features="from_dtype",
+        share_vocabulary=None,
+        min_frequency=1,
+        id_dropout=0.01,
+        max_len=50,
+        l2=0.0,
+        loss="log_loss",
+        optimizer="auto",
+        lr=1e-3,
+        batch_size=4096,
+        max_epochs=10,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        grow_vocabulary=False,
+        device="auto",
+        dtype="float32",
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+        net_params=None,
+    ):
+        self.embedding_dim = embedding_dim
+        self.categorical_features = categorical_features
+        self.share_vocabulary = share_vocabulary
+        self.min_frequency = min_frequency
+        self.id_dropout = id_dropout
+        self.max_len = max_len
+        self.l2 = l2
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.grow_vocabulary = grow_vocabulary
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.net_params = net_params
+
+    def _check_params(self):
+        super()._check_params()
+        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
+
+    def _build_module(self, schema):
+        return FactorizationMachine(schema, self.embedding_dim)
+
+    def _embedding_part(self, rows):
+        return rows[:, :-1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

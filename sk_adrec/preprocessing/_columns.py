@@ -150,9 +150,10 @@ def _pandas_column(series: pd.Series) -> Column:
 def _few(values: Any) -> list[Any]:
     if not isinstance(values, pd.Categorical):
         return values.to_numpy(dtype=object).tolist()
-    used = values.codes[values.codes >= 0]
+    codes = values.codes
+    known = codes >= 0
     objects = np.full(len(values), None, dtype=object)
-    objects[values.codes >= 0] = values.categories.take(used).tolist()
+    objects[known] = values.categories.take(codes[known]).tolist()
     return objects.tolist()
 
 

@@ -6,12 +6,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from ._columns import (
     CATEGORICAL,
@@ -19,46 +16,23 @@ from ._columns import (
     SEQUENCE,
     Column,
     Table,
-    find_columns,
     flatten,
     hint,
-    kind_of,
     read_table,
     to_float,
 )
 from ._encoded import Encoded, Ragged
 from ._factorize import Factorized, factorize
 from ._moments import Moments
+from ._schema import ColumnSpec, Name, specify
 from ._small import encode_small
-from ._vocabulary import Vocabulary, concatenate
-
-Name = str | int
+from ._vocabulary import Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
 SMALL = 64
 # Columns are encoded side by side above this many values; below, starting threads costs more.
 _MANY_VALUES = 100_000
 _N_THREADS = min(4, os.cpu_count() or 1)
-# An integer column with more distinct values among its first rows is probably an id.
-_MANY_DISTINCT, _N_LOOKED_AT = 1000, 100_000
-
-
-@dataclass(frozen=True)
-class ColumnSpec:
-    """What a column of X is to the encoder.
-
-    Parameters
-    ----------
-    name : str or int
-        The column's name, or its position where columns have no names.
-    kind : {"numeric", "categorical", "sequence"}
-    vocabulary : str, int or None
-        Key into ``vocabularies_``; None for numbers.
-    """
-
-    name: Name
-    kind: str
-    vocabulary: Name | None = None
 
 
 class LogEncoder:
@@ -153,7 +127,9 @@ class LogEncoder:
         """
         table = read_table(X)
         columns = [table.column(position) for position in range(len(table.names))]
-        self.columns_ = self._specify(table, columns)
+        self.columns_ = specify(
+            table, columns, self.categorical_features, self.share_vocabulary or {}
+        )
         self._index_columns()
         self.vocabularies_ = {
             spec.name: Vocabulary(min_frequency=self.min_frequency)
@@ -204,43 +180,6 @@ class LogEncoder:
         """Numeric columns with missing values in `fit`, in the order of their indicators."""
         return [self.numeric_names_[k] for k in self._moments.indicators]
 
-    def _specify(self, table: Table, columns: list[Column]) -> list[ColumnSpec]:
-        names: list[Any] = list(table.names)
-        declared: set[int] = set()
-        if not isinstance(self.categorical_features, str):
-            declared = find_columns(self.categorical_features, table.names, "categorical_features")
-        elif self.categorical_features != "from_dtype":
-            raise ValueError(
-                'categorical_features must be "from_dtype" or a list of names, positions or bools, '
-                f"got {self.categorical_features!r}."
-            )
-        owners = self._owners(table)
-        declared |= {names.index(name) for name in (*owners, *owners.values())}
-        specs = []
-        for position, column in enumerate(columns):
-            name = names[position]
-            kind = kind_of(column, table.describe(position))
-            if kind == NUMERIC and position not in declared:
-                if table.named and not isinstance(table.data, np.ndarray):
-                    _warn_if_id(column, name)
-                specs.append(ColumnSpec(name, NUMERIC))
-            else:
-                kind = CATEGORICAL if kind == NUMERIC else kind
-                specs.append(ColumnSpec(name, kind, owners.get(name, name)))
-        return specs
-
-    def _owners(self, table: Table) -> dict[Name, Name]:
-        owners = dict(self.share_vocabulary or {})
-        find_columns([*owners, *owners.values()], table.names, "share_vocabulary")
-        for name, owner in owners.items():
-            if owner in owners:
-                raise ValueError(
-                    f"share_vocabulary: {name!r} shares with {owner!r}, which shares with "
-                    f"{owners[owner]!r} itself. Name the owner directly: "
-                    f"{{{name!r}: {owners[owner]!r}}}, and no column as its own owner."
-                )
-        return owners
-
     def _index_columns(self) -> None:
         def positions(kind: str) -> list[int]:
             return [j for j, spec in enumerate(self.columns_) if spec.kind == kind]
@@ -286,7 +225,7 @@ class LogEncoder:
             group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
             parts = [_split(columns[j], j in place, table.describe(j)) for j in group]
             if learn is not None:
-                _learn(vocabulary, parts, sample_weight, learn)
+                _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
                 if not vocabulary.holds(factorized.values):
                     complaints.append(table.describe(j))
@@ -350,27 +289,6 @@ class LogEncoder:
         return self
 
 
-def _warn_if_id(column: Column, name: Name) -> None:
-    """Warn where numbers are probably ids: many different integers in a named column."""
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind not in "iu":
-            return
-        head = column[:_N_LOOKED_AT]
-    elif isinstance(column, pd.Categorical) or not pa.types.is_integer(column.type):
-        return
-    else:
-        head = column[:_N_LOOKED_AT].to_numpy(zero_copy_only=False)
-    n_distinct = len(pd.unique(head))
-    if n_distinct > _MANY_DISTINCT:
-        warnings.warn(
-            f"Column {name!r} holds integers with at least {n_distinct} distinct values and is "
-            f"treated as a number. If it is an id, list it: categorical_features=[{name!r}]. If it "
-            f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("float64").',
-            UserWarning,
-            stacklevel=5,
-        )
-
-
 def _split(column: Column, single: bool, where: str) -> tuple[Factorized, np.ndarray | None]:
     """A column's ids, and for lists the number of entries of each row."""
     if single:
@@ -384,6 +302,7 @@ def _learn(
     parts: list[tuple[Factorized, np.ndarray | None]],
     sample_weight: np.ndarray | None,
     learn: Callable,
+    names: list[Name],
 ) -> None:
     """Fit or grow a vocabulary on all columns that use it; an entry has its row's weight."""
     counts = []
@@ -395,6 +314,11 @@ def _learn(
     if len(parts) == 1:
         learn(vocabulary, parts[0][0].values, counts[0])
         return
+    if {"string", "number"} <= {kind_of_values(factorized.values) for factorized, _ in parts}:
+        raise ValueError(
+            f"Columns that share a vocabulary must hold ids of one type, but of {names} some hold "
+            "strings and some numbers, so no id could match. Convert them with astype(str)."
+        )
     merged = factorize(concatenate([factorized.values for factorized, _ in parts]), "ids")
     learn(vocabulary, merged.values, merged.counts(np.concatenate(counts)))
 

@@ -1,36 +1,121 @@
-"""What a module must know of the columns to lay out its parameters."""
+"""What each column of a log is: a number, an id or a list of ids."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ._columns import CATEGORICAL, NUMERIC, Column, Table, find_columns, kind_of
+
+Name: TypeAlias = str | int
+
+# An integer column with more distinct values among its first rows is probably an id.
+_MANY_DISTINCT, _N_LOOKED_AT = 1000, 100_000
 
 
 @dataclass(frozen=True)
-class Schema:
-    """The columns of an encoded log.
+class ColumnSpec:
+    """What a column of X is to the encoder.
 
     Parameters
     ----------
-    numeric : tuple of str
-        Names of the columns of ``Batch.numeric`` (numbers, then indicators of missing values).
-    categorical : dict of str to str
-        Column -> its vocabulary, in the order of ``Batch.categorical``.
-    sequences : dict of str to str
-        List column -> its vocabulary.
-    cardinalities : dict of str to int
-        Vocabulary -> number of codes, 0 (padding, missing) and 1 (unknown) included.
-    n_sparse : int, default=0
-        Columns of the scipy matrix; 0 for frames and arrays.
-    prior : ndarray or None, default=None
-        What the output should be before anything is learned from the columns: for rankers the
-        log odds of the (weighted) base rate.
+    name : str or int
+        The column's name, or its position where columns have no names.
+    kind : {"numeric", "categorical", "sequence"}
+    vocabulary : str, int or None
+        Key into ``vocabularies_``; None for numbers.
     """
 
-    numeric: tuple[str, ...]
-    categorical: dict[str, str]
-    sequences: dict[str, str]
-    cardinalities: dict[str, int]
-    n_sparse: int = 0
-    prior: np.ndarray | None = None
+    name: Name
+    kind: str
+    vocabulary: Name | None = None
+
+
+def specify(
+    table: Table,
+    columns: list[Column],
+    categorical_features: str | Iterable[Any],
+    share_vocabulary: Mapping[Name, Name],
+) -> list[ColumnSpec]:
+    """Decide what each column is, by its dtype and the user's word.
+
+    Parameters
+    ----------
+    table : Table
+    columns : list of Column
+        The table's columns.
+    categorical_features : "from_dtype" or iterable of str, int or bool
+        Columns whose numbers are ids, besides those of strings and categories.
+    share_vocabulary : mapping of name to name
+        Column -> the column whose vocabulary it uses; all of them hold ids.
+
+    Raises
+    ------
+    TypeError
+        If a column holds something without a meaning here.
+    ValueError
+        If a parameter names a column that does not exist.
+    """
+    names: list[Any] = list(table.names)
+    declared: set[int] = set()
+    if not isinstance(categorical_features, str):
+        declared = find_columns(categorical_features, table.names, "categorical_features")
+    elif categorical_features != "from_dtype":
+        raise ValueError(
+            'categorical_features must be "from_dtype" or a list of names, positions or bools, '
+            f"got {categorical_features!r}."
+        )
+    owners = _owners(table, share_vocabulary)
+    declared |= {names.index(name) for name in (*owners, *owners.values())}
+    specs = []
+    for position, column in enumerate(columns):
+        name = names[position]
+        kind = kind_of(column, table.describe(position))
+        if kind == NUMERIC and position not in declared:
+            if table.named:
+                _warn_if_id(column, name)
+            specs.append(ColumnSpec(name, NUMERIC))
+        else:
+            kind = CATEGORICAL if kind == NUMERIC else kind
+            specs.append(ColumnSpec(name, kind, owners.get(name, name)))
+    return specs
+
+
+def _owners(table: Table, share_vocabulary: Mapping[Name, Name]) -> dict[Name, Name]:
+    owners = dict(share_vocabulary)
+    find_columns([*owners, *owners.values()], table.names, "share_vocabulary")
+    for name, owner in owners.items():
+        if owner in owners:
+            raise ValueError(
+                f"share_vocabulary: {name!r} shares with {owner!r}, which shares with "
+                f"{owners[owner]!r} itself. Name the owner directly: "
+                f"{{{name!r}: {owners[owner]!r}}}, and no column as its own owner."
+            )
+    return owners
+
+
+def _warn_if_id(column: Column, name: Name) -> None:
+    """Warn where numbers are probably ids: many different integers in a named column."""
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind not in "iu":
+            return
+        head = column[:_N_LOOKED_AT]
+    elif isinstance(column, pd.Categorical) or not pa.types.is_integer(column.type):
+        return
+    else:
+        head = column[:_N_LOOKED_AT].to_numpy(zero_copy_only=False)
+    n_distinct = len(pd.unique(head))
+    if n_distinct > _MANY_DISTINCT:
+        warnings.warn(
+            f"Column {name!r} holds integers with at least {n_distinct} distinct values and is "
+            f"treated as a number. If it is an id, list it: categorical_features=[{name!r}]. If it "
+            f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("float64").',
+            UserWarning,
+            stacklevel=5,
+        )

@@ -74,11 +74,11 @@ class Vocabulary:
 
     def holds(self, values: Values) -> bool:
         """Whether some of the values could be known, judged by their type."""
-        return self.holds_type(_kind(values))
+        return self.holds_type(kind_of_values(values))
 
     def holds_type(self, kind: str) -> bool:
         """Whether ids of a kind ("string", "number") could be known."""
-        return {kind, _kind(self._known)} != {"string", "number"}
+        return {kind, kind_of_values(self._known)} != {"string", "number"}
 
     def fit(self, column: Any, sample_weight: np.ndarray | None = None) -> Self:
         """Learn the ids of a column, shape (n,)."""
@@ -119,7 +119,7 @@ class Vocabulary:
         """Codes of distinct canonical values, shape (n_values,), int32."""
         few = len(values) < _FEW * len(self._known)
         alike = type(values) is type(self._known) and _dtype(values) == _dtype(self._known)
-        if few or not alike or _kind(values) == "mixed":
+        if few or not alike or kind_of_values(values) == "mixed":
             items = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
             codes = map(self.table.get, items, repeat(UNKNOWN))
             return np.fromiter(codes, dtype=np.int32, count=len(items))
@@ -195,7 +195,8 @@ def _dtype(values: Values) -> Any:
     return values.dtype if isinstance(values, np.ndarray) else values.type
 
 
-def _kind(values: Values) -> str:
+def kind_of_values(values: Values) -> str:
+    """Whether ids are "string", "number", "mixed" or "none"."""
     if not len(values):
         return "none"
     if not isinstance(values, np.ndarray):

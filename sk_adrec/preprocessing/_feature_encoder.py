@@ -131,11 +131,13 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         table = self._read(X, reset=True)
         weight = _check_weight(sample_weight, table.n_rows)
         columns = [table.column(position) for position in range(len(table.names))]
-        self.columns_ = specify(table, columns, self.categorical_features, {})
-        self._fitted: list[FeatureColumn] = [
+        specs = specify(table, columns, self.categorical_features, {})
+        fitted = [
             self._fit_column(spec.kind, column, table.describe(position), weight)
-            for position, (spec, column) in enumerate(zip(self.columns_, columns))
+            for position, (spec, column) in enumerate(zip(specs, columns))
         ]
+        self.columns_ = specs
+        self._fitted = fitted
         return self
 
     def transform(self, X: Any) -> Any:

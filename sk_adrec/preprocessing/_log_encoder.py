@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,14 +19,13 @@ from ._columns import (
     Column,
     Table,
     flatten,
-    hint,
     read_table,
     to_float,
 )
 from ._encoded import Encoded, Ragged
 from ._factorize import Factorized, factorize
 from ._moments import Moments
-from ._schema import ColumnSpec, Name, specify
+from ._schema import ColumnSpec, Name, hint, specify
 from ._small import encode_small
 from ._vocabulary import Vocabulary, concatenate, kind_of_values
 
@@ -161,11 +162,16 @@ class LogEncoder:
         """Append new ids to the end of each vocabulary, then encode X.
 
         Codes given before never change, nor do the moments of numbers. `min_frequency` applies to
-        the weights in this X.
+        the weights in this X. If it raises, no vocabulary has changed.
         """
         table = self._read(X)
         columns = [table.column(j) for j in range(len(self.columns_))]
-        return self._encode(table, columns, sample_weight, Vocabulary.grow_counts)
+        before = {name: copy(vocabulary) for name, vocabulary in self.vocabularies_.items()}
+        try:
+            return self._encode(table, columns, sample_weight, Vocabulary.grow_counts)
+        except BaseException:
+            self.vocabularies_ = before
+            raise
 
     def cardinality(self, name: Name) -> int:
         """Number of codes of a column's vocabulary, missing (0) and unknown (1) included."""
@@ -214,45 +220,36 @@ class LogEncoder:
         learn: Callable | None = None,
         floats: list[np.ndarray] | None = None,
     ) -> Encoded:
-        n_rows = table.n_rows
-        categorical = np.empty((n_rows, len(self._categorical)), dtype=np.int32)
-        place = {j: k for k, j in enumerate(self._categorical)}
-        sequences: dict[Any, Ragged] = {}
-
-        def encode_group(owner: Name) -> list[str]:
-            """All columns of one vocabulary: learn from all, then encode each."""
-            vocabulary, complaints = self.vocabularies_[owner], []
-            group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
-            parts = [_split(columns[j], j in place, table.describe(j)) for j in group]
-            if learn is not None:
-                _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
-            for j, (factorized, lengths) in zip(group, parts):
-                if not vocabulary.holds(factorized.values):
-                    complaints.append(table.describe(j))
-                codes = vocabulary.encode(factorized)
-                if lengths is None:
-                    categorical[:, place[j]] = codes
-                else:
-                    sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
-            return complaints
+        """Encode the columns; `learn` updates each vocabulary from its columns on the way."""
+        categorical = np.empty((table.n_rows, len(self._categorical)), dtype=np.int32)
 
         def encode_numbers() -> np.ndarray:
             given = floats
             if given is None:
                 given = [to_float(columns[j], table.describe(j)) for j in self._numeric]
-            return self._moments.standardise(given, n_rows, self.dtype)
+            return self._moments.standardise(given, table.n_rows, self.dtype)
+
+        def encode_group(owner: Name) -> dict[Name, Ragged]:
+            """All columns of one vocabulary: hash them, learn from all, then encode each."""
+            vocabulary, sequences = self.vocabularies_[owner], {}
+            group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
+            parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
+            if learn is not None:
+                _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
+            for j, (factorized, lengths) in zip(group, parts):
+                if not vocabulary.holds(factorized.values):
+                    _warn_of_other_type(table.describe(j))
+                codes = vocabulary.encode(factorized)
+                if lengths is None:
+                    categorical[:, self._categorical.index(j)] = codes
+                else:
+                    sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
+            return sequences
 
         tasks: list[Callable] = [encode_numbers]
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
-        numeric, *complaints = _run(tasks, n_rows * len(columns))
-        for where in (where for some in complaints for where in some):
-            warnings.warn(
-                f"{where} holds strings where fit saw numbers, or numbers where it saw strings: "
-                'its values are all unknown ("5" is not 5). Convert the column with astype.',
-                UserWarning,
-                stacklevel=4,
-            )
-        # Threads end in any order; the order of the columns is fixed.
+        numeric, *groups = _run(tasks, table.n_rows * len(columns))
+        sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
         return Encoded(numeric, categorical, in_order)
 
@@ -289,9 +286,18 @@ class LogEncoder:
         return self
 
 
-def _split(column: Column, single: bool, where: str) -> tuple[Factorized, np.ndarray | None]:
+def _warn_of_other_type(where: str) -> None:
+    warnings.warn(
+        f"{where} holds strings where fit saw numbers, or numbers where it saw strings: its values "
+        'are all unknown ("5" is not 5). Convert the column with astype.',
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def _split(column: Column, kind: str, where: str) -> tuple[Factorized, np.ndarray | None]:
     """A column's ids, and for lists the number of entries of each row."""
-    if single:
+    if kind == CATEGORICAL:
         return factorize(column, where), None
     lengths, entries = flatten(column, where)
     return factorize(entries, where), lengths

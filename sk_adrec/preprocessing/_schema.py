@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ._columns import CATEGORICAL, NUMERIC, Column, Table, find_columns, kind_of
+from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
 
 Name: TypeAlias = str | int
 
@@ -119,3 +120,53 @@ def _warn_if_id(column: Column, name: Name) -> None:
             UserWarning,
             stacklevel=5,
         )
+
+
+def find_columns(
+    selection: Iterable[Any], names: Sequence[str] | Sequence[int], parameter: str
+) -> set[int]:
+    """The positions of columns given by name, by position or by a boolean mask.
+
+    Raises
+    ------
+    ValueError
+        If a name does not exist (with the likely spelling), a position is out of range, or the
+        mask has another length than there are columns.
+    """
+    entries = list(selection)
+    if entries and all(isinstance(entry, bool | np.bool_) for entry in entries):
+        if len(entries) != len(names):
+            raise ValueError(
+                f"{parameter} as a mask must have one entry for each of the {len(names)} columns, "
+                f"got {len(entries)}."
+            )
+        return {position for position, chosen in enumerate(entries) if chosen}
+    return {_find_column(entry, names, parameter) for entry in entries}
+
+
+def _find_column(entry: Any, names: Sequence[str] | Sequence[int], parameter: str) -> int:
+    if isinstance(entry, str):
+        if entry in names:
+            return list(names).index(entry)
+        raise ValueError(f"{parameter} names a column that X does not have: {hint(entry, names)}")
+    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
+        if -len(names) <= entry < len(names):
+            return int(entry) % len(names)
+        raise ValueError(
+            f"{parameter} must hold positions below {len(names)}, the number of columns, "
+            f"got {entry}."
+        )
+    raise ValueError(
+        f"{parameter} must hold column names, positions or one bool per column, got {entry!r}."
+    )
+
+
+def hint(name: str, names: Sequence[str] | Sequence[int]) -> str:
+    """A wrong name with the likely spelling, or the names to choose from."""
+    if not names or not isinstance(names[0], str):
+        return f"{name!r}; the columns have no names, use positions 0 to {len(names) - 1}."
+    close = difflib.get_close_matches(name, names, n=1)  # type: ignore[type-var]
+    if close:
+        return f"{name!r}. Did you mean {close[0]!r}?"
+    shown = ", ".join(repr(known) for known in names[:10])
+    return f"{name!r}; the columns are {shown}{', ...' if len(names) > 10 else ''}."

@@ -91,6 +91,9 @@ def _ragged(column: Sequence[Any], code: Callable[[Any], int], max_len: int | No
     values: list[int] = []
     offsets = [0]
     for cell in column:
+        if isinstance(cell, np.ndarray) and cell.dtype.kind == "f":
+            # pandas gives an Arrow list of integers with a null as floats: ids may be rounded.
+            raise _NotOrdinaryError
         if isinstance(cell, list | tuple | np.ndarray):
             entries = [found for found in map(code, cell) if found != MISSING]
             values += entries if max_len is None else entries[max(0, len(entries) - max_len) :]

@@ -1,6 +1,7 @@
 """LogEncoder against a slow, obvious version, and every row of the data contract."""
 
 import datetime
+import decimal
 import pickle
 import warnings
 
@@ -232,6 +233,16 @@ def test_ids_above_two_to_the_24_and_53_stay_apart(n_copies):
 
 
 @pytest.mark.parametrize("n_copies", [1, 100])
+def test_large_ids_stay_exact_next_to_a_missing_entry_of_an_arrow_list(n_copies):
+    # pandas turns this cell into an array of floats.
+    lists = pa.array([[None, 2**53 + 1]] * n_copies, type=pa.list_(pa.int64()))
+    X = pd.DataFrame({"h": pd.arrays.ArrowExtensionArray(lists)})
+    encoder = LogEncoder().fit(X)
+    assert encoder.vocabularies_["h"].values.tolist() == [2**53 + 1]
+    assert lists_of(encoder.transform(X).sequences["h"])[0] == [2]
+
+
+@pytest.mark.parametrize("n_copies", [1, 100])
 def test_unsigned_hashes_beyond_int64_are_exact(n_copies):
     ids = np.array([2**63 + 1, 2**64 - 1, 5, 2**64 - 2] * n_copies, dtype=np.uint64)
     X = pd.DataFrame({"id": ids})
@@ -388,6 +399,48 @@ def test_empty_frame_encodes_to_nothing():
         assert len(encoded.sequences["h"]) == 0
 
 
+@pytest.mark.parametrize(
+    "backend", ["boolean", "decimal", "string[python]", "dictionary", "sparse"]
+)
+def test_other_storage(backend):
+    column, expected = {
+        "boolean": (pd.array([True, None, False], dtype="boolean"), [3, 0, 2]),
+        "decimal": (
+            pd.arrays.ArrowExtensionArray(
+                pa.array([decimal.Decimal("1.5"), None, decimal.Decimal(1)])
+            ),
+            [3, 0, 2],
+        ),
+        "string[python]": (pd.array(["b", None, "a"], dtype="string[python]"), [3, 0, 2]),
+        # Two chunks, each with a dictionary of its own.
+        "dictionary": (
+            pd.arrays.ArrowExtensionArray(
+                pa.chunked_array([pa.array([x]).dictionary_encode() for x in ("b", None, "a")][::2])
+            ),
+            [3, 2],
+        ),
+        "sparse": (pd.arrays.SparseArray([1.0, np.nan, 0.0]), [3, 0, 2]),
+    }[backend]
+    X = pd.DataFrame({"x": column})
+    encoder = LogEncoder(categorical_features=["x"]).fit(X)
+    for n_copies in (1, 100):
+        codes = encoder.transform(pd.concat([X] * n_copies)).categorical[: len(X), 0]
+        assert codes.tolist() == expected
+
+
+def test_arrow_table():
+    X = pa.table({"s": ["b", None, "a"], "x": [1, 2, 3]})
+    encoder = LogEncoder()
+    assert encoder.fit_transform(X).categorical[:, 0].tolist() == [3, 0, 2]
+    assert encoder.transform(X).categorical[:, 0].tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize("later", [{"b": 1}, ["b"], b"b"])
+def test_strings_and_other_objects_are_refused(later):
+    with pytest.raises(TypeError, match=r"Column 's' .*argument must be a string"):
+        LogEncoder().fit(pd.DataFrame({"s": pd.Series(["a", later], dtype=object)}))
+
+
 # ------------------------------------------------------------------ sharing, growing, state
 
 
@@ -428,6 +481,14 @@ def test_grow_with_another_type_of_id(n_copies):
     new = pd.DataFrame({"c": pd.Categorical(["a", 2] * n_copies)})
     assert encoder.grow(new).categorical[:2, 0].tolist() == [4, 3]
     assert encoder.transform(new).categorical[:2, 0].tolist() == [4, 3]
+
+
+def test_grow_that_raises_changes_nothing():
+    X = pd.DataFrame({"x": [1.0, 3.0], "s": ["b", "d"]})
+    encoder = LogEncoder().fit(X)
+    with pytest.raises(ValueError, match="infinity"):
+        encoder.grow(pd.DataFrame({"x": [np.inf], "s": ["a"]}))
+    assert encoder.vocabularies_["s"].values.tolist() == ["b", "d"]
 
 
 def mixed_frame(n_rows=30, seed=0):

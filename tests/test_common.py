@@ -1,4 +1,4 @@
-"""Every public estimator, found by discovery, under scikit-learn's checks and this library's own."""
+"""Every public estimator, found by discovery: scikit-learn's checks and this library's own."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks as sklearn_checks
@@ -8,8 +8,8 @@ from sk_adrec.utils.estimator_checks import estimator_kind, parametrize_with_che
 
 # All rows of a check in one batch: nothing depends on their order.
 FULL_BATCH = 100_000
-# Rounding of float32 alone may fail these two.
-WEIGHT_CHECKS = (
+# They compare to seven digits, which float32 does not have.
+ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
 )
@@ -22,12 +22,6 @@ def instances(**params):
         yield Estimator(**{name: value for name, value in params.items() if name in known})
 
 
-def float32_failures(estimator):
-    if "dtype" not in estimator.get_params(deep=False):
-        return {}
-    return dict.fromkeys(WEIGHT_CHECKS, "float32 rounds differently for copies and weights")
-
-
 @sklearn_checks(list(instances(dtype="float64", batch_size=FULL_BATCH, random_state=0)))
 def test_sklearn_checks(estimator, check):
     check(estimator)
@@ -38,12 +32,17 @@ def test_sklearn_checks(estimator, check):
         estimator
         for estimator in instances(dtype="float32", batch_size=FULL_BATCH, random_state=0)
         if "dtype" in estimator.get_params(deep=False)
-    ],
-    expected_failed_checks=float32_failures,
-    xfail_strict=True,
+    ]
 )
 def test_sklearn_checks_in_float32(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except AssertionError:
+        if check.func.__name__ not in ROUNDED_IN_FLOAT32:
+            raise
+        # Whether one bit of 30 numbers differs depends on the processor, so a mark that is strict
+        # would hold on one machine only; check_sample_weight_equals_repetition bounds it.
+        pytest.xfail("copies and weights are summed in another order, and rounded")
 
 
 @parametrize_with_checks(list(instances()))

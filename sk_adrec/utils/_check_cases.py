@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from ..datasets import make_ad_log
+from ..datasets._synthetic import make_ad_log
 
 # A fit that takes a fraction of a second and still moves every parameter.
 _QUICK = {
@@ -167,5 +167,7 @@ def list_column(X: pd.DataFrame) -> str:
 def replace_lists(X: pd.DataFrame, change) -> pd.DataFrame:
     """X with each history, a list of ids, replaced by ``change(history)``."""
     name = list_column(X)
-    lists = pd.Series([change(list(value)) for value in X[name]], index=X.index, dtype=X[name].dtype)
+    lists = pd.Series(
+        [change(list(value)) for value in X[name]], index=X.index, dtype=X[name].dtype
+    )
     return X.assign(**{name: lists})

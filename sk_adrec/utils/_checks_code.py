@@ -24,7 +24,7 @@ def check_parameters_are_read(estimator):
 
 
 def _attributes_read(cls: type) -> set[str]:
-    """Names x of which some method outside __init__ reads ``self.x``; scikit-learn's own excluded."""
+    """Names x that some method outside __init__ reads as ``self.x``; not scikit-learn's own."""
     read = set()
     for base in inspect.getmro(cls):
         if base is object or base.__module__.split(".")[0] in ("sklearn", "abc"):

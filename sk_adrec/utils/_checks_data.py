@@ -193,7 +193,7 @@ def check_padding_and_truncation(estimator):
                 f"{what} should not matter",
                 atol=_ROUNDING,
             )
-    other = replace_lists(X, lambda history: history[:-1] + ["item_0"] if history else history)
+    other = replace_lists(X, lambda history: [*history[:-1], "item_0"] if history else history)
     if np.abs(output(model, other) - expected).max() < _ROUNDING:
         raise AssertionError(
             "Another newest entry should change predictions: is the history's other end kept?"

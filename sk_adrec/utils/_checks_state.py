@@ -144,6 +144,7 @@ def check_pickle_round_trip(estimator):
         assert_same(output(route(once), X), expected, f"After {name}, twice")
         assert_same(output(once, X[:5]), output(model, X[:5]), f"Five rows after {name}")
     assert_same(output(model, X), expected, "The original after it was saved")
+    assert_same(output(once.fit(X, y), X), expected, "A copy that is fitted again")
     unfitted = pickle.loads(pickle.dumps(quick(estimator)))
     assert_same(output(unfitted.fit(X, y), X), expected, "A fit after an unfitted pickle")
 
@@ -163,8 +164,8 @@ def check_pickle_size(estimator):
         sizes.append(len(file))
     if sizes[1] > sizes[0] + _GROWTH:
         raise AssertionError(
-            f"A model of {len(X)} rows takes {sizes[0]} bytes, of 10 times the same rows {sizes[1]}: "
-            "does its pickle hold the training data?"
+            f"A model of {len(X)} rows takes {sizes[0]} bytes, of 10 times the same rows "
+            f"{sizes[1]}: does its pickle hold the training data?"
         )
     modules = {
         str(argument).split(".")[0]

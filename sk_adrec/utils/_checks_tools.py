@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from ._check_cases import ad_log, assert_finite, assert_same, frame_and_clicks, needs, output, quick
+from ._check_cases import ad_log, assert_finite, assert_same, needs, output, quick
 
 # Parallel workers use fewer threads, which sum in another order.
 _OTHER_THREADS = 1e-4
@@ -27,7 +27,7 @@ def _pipeline(model, **params):
 
 
 def check_grid_search_in_pipeline(estimator):
-    """GridSearchCV over ``model__<parameter>`` of a Pipeline, n_jobs=2, gives what n_jobs=1 gives."""
+    """GridSearchCV over a Pipeline's ``model__lr`` gives with n_jobs=2 what it gives with 1."""
     log = ad_log(600)
     X, y = log.data, log.target.to_numpy()
     name = "lr" if "lr" in estimator.get_params(deep=False) else "random_state"
@@ -110,9 +110,7 @@ def check_validation_rows_in_pipeline(estimator):
     with config_context(enable_metadata_routing=True):
         model = quick(estimator).set_fit_request(X_val=True, y_val=True, sample_weight_val=True)
         piped = _pipeline(model, transform_input=["X_val"])
-        piped.fit(
-            X[train], y[train], X_val=X[valid], y_val=y[valid], sample_weight_val=weight
-        )
+        piped.fit(X[train], y[train], X_val=X[valid], y_val=y[valid], sample_weight_val=weight)
     direct = clone(quick(estimator)).fit(
         _without_position(X[train]),
         y[train],
@@ -128,5 +126,3 @@ def check_validation_rows_in_pipeline(estimator):
     assert_same(
         piped.predict_proba(X), output(direct, _without_position(X)), "Trained in a Pipeline"
     )
-
-

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 
 from ._check_cases import (
+    assert_finite,
     assert_same,
     expect_error,
     frame_and_clicks,
@@ -70,11 +72,15 @@ def check_callbacks_and_net_params(estimator):
     X, y = frame_and_clicks(200)
     callbacks, net_params = [Marker()], {"warm_start": True}
     model = quick(estimator, callbacks=callbacks, net_params=net_params).fit(X, y)
-    if list(model.net_.history[:, "marker"]) != [1, 2, 3]:
+    if [epoch.get("marker") for epoch in model.net_.history] != [1, 2, 3]:
         raise AssertionError("A callback should be called at the end of each of the 3 epochs")
     if model.net_.warm_start is not True:
         raise AssertionError('net_params={"warm_start": True} should reach the skorch net')
-    if model.callbacks is not callbacks or len(callbacks) != 1 or net_params != {"warm_start": True}:
+    if (
+        model.callbacks is not callbacks
+        or len(callbacks) != 1
+        or net_params != {"warm_start": True}
+    ):
         raise AssertionError("fit should not change the lists and dicts it was given")
     with expect_error(ValueError, "lr in net_params", "lr"):
         quick(estimator, net_params={"lr": 1.0}).fit(X, y)
@@ -148,6 +154,38 @@ def check_partial_fit_new_ids(estimator):
             f"With grow_vocabulary=True new ids with opposite labels should be told apart, got "
             f"probabilities {gaps[True]:.2f} apart"
         )
+
+
+@needs("partial_fit", "callbacks")
+def check_partial_fit_interrupted(estimator):
+    """Ctrl-C during partial_fit raises, and the model still predicts old and new ids."""
+    X, y = frame_and_clicks(600)
+    X_new = X.assign(user_id=[f"new_user_{k}" for k in range(len(X))])
+    for grow in (False, True):
+        for call in (1, 3):
+            model = quick(estimator, grow_vocabulary=grow).fit(X, y)
+            with (
+                expect_error(KeyboardInterrupt, f"Ctrl-C in partial_fit (grow_vocabulary={grow})"),
+                raising_modules(KeyboardInterrupt(), call),
+            ):
+                model.partial_fit(X_new, y)
+            for frame in (X, X_new):
+                assert_finite(output(model, frame), "After Ctrl-C in partial_fit")
+            assert_finite(output(model.partial_fit(X_new, y), X_new), "partial_fit after Ctrl-C")
+
+
+@needs("partial_fit")
+def check_partial_fit_after_loading(estimator):
+    """A model from a file goes on learning, with new ids where its vocabulary grows."""
+    X, y = frame_and_clicks(300)
+    X_new = X.assign(user_id=[f"new_user_{k % 20}" for k in range(len(X))])
+    for grow in (False, True):
+        model = pickle.loads(pickle.dumps(quick(estimator, grow_vocabulary=grow).fit(X, y)))
+        before = output(model, X_new)
+        after = output(model.partial_fit(X_new, y), X_new)
+        assert_finite(after, "partial_fit after loading")
+        if (after == before).all():
+            raise AssertionError("partial_fit after loading should change the model")
 
 
 @needs("partial_fit")

@@ -62,9 +62,11 @@ from ._checks_tools import (
 from ._checks_training import (
     check_callbacks_and_net_params,
     check_keyboard_interrupt,
+    check_partial_fit_after_loading,
     check_partial_fit_bad_input,
     check_partial_fit_classes,
     check_partial_fit_first_call_is_fit,
+    check_partial_fit_interrupted,
     check_partial_fit_new_ids,
     check_verbose_shows_progress,
 )
@@ -115,6 +117,8 @@ _RANKER: tuple[Check, ...] = (
     check_partial_fit_classes,
     check_partial_fit_new_ids,
     check_partial_fit_bad_input,
+    check_partial_fit_interrupted,
+    check_partial_fit_after_loading,
     check_grid_search_in_pipeline,
     check_cross_val_predict,
     check_calibrated_classifier,
@@ -129,7 +133,7 @@ __all__ = [
     "parametrize_with_checks",
     "yield_checks",
     *sorted(check.__name__ for check in {*_ANY, *_RANKER}),
-]  # noqa: PLE0604
+]
 
 
 def estimator_kind(estimator: BaseEstimator) -> str:

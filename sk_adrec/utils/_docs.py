@@ -1,0 +1,144 @@
+"""Docs of the hyper-parameters that many estimators share, written once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TypeVar
+
+C = TypeVar("C", bound=type)
+
+PARAMETERS = {
+    "embedding_dim": """
+    embedding_dim : int, default=16
+        Length of the vector learned per id. Smaller learns faster and overfits less, larger holds
+        more when every id has many rows.
+    """,
+    "categorical_features": """
+    categorical_features : "from_dtype" or array-like of str, int or bool, default="from_dtype"
+        Columns whose numbers are ids, by name, position or mask; columns of strings and
+        categories are ids anyway. Set it when ids are integers.
+    """,
+    "share_vocabulary": """
+    share_vocabulary : dict of str to str, default=None
+        Columns that use the ids, and the vectors, of another:
+        ``{"hist_item_id": "item_id"}``. Set it for histories.
+    """,
+    "min_frequency": """
+    min_frequency : int or float, default=1
+        Ids with less total weight in fit count as unknown; a float below 1 is a share of the
+        column's weight. Raise it when rare ids overfit.
+    """,
+    "id_dropout": """
+    id_dropout : float in [0, 1], default=0.1
+        How often in each pass over the data each id is shown as unknown in one of its rows. It
+        trains the vector that stands for ids never seen: as the average over ids, rare ones
+        included. 0 leaves that vector untrained where `min_frequency` makes no id unknown.
+    """,
+    "max_len": """
+    max_len : int, default=50
+        Entries kept of a list, the most recent (last) ones.
+    """,
+    "l2": """
+    l2 : float, default=0.0
+        Penalty: ``l2 * parameter`` is added to the gradient, for embeddings in the rows that a
+        batch uses. Try 1e-7 to 1e-4 when the validation loss turns up after one epoch.
+    """,
+    "loss": """
+    loss : {"log_loss", "focal"}, default="log_loss"
+        "focal" looks less at easy rows; its probabilities need calibration.
+    """,
+    "optimizer": """
+    optimizer : "auto" or torch.optim.Optimizer class, default="auto"
+        "auto" is Adam that moves only the embedding rows of a batch
+        (:class:`sk_adrec.nn.RowSparseAdam`), which is not dense Adam. A class gets dense
+        gradients, and `l2` as its weight_decay.
+    """,
+    "lr": """
+    lr : float, default=3e-3
+        Step size, the first parameter to tune: 1e-3 to 1e-2.
+    """,
+    "batch_size": """
+    batch_size : "auto" or int, default="auto"
+        Rows per step. "auto" takes about 200 steps per pass, between 64 and 4096 rows each.
+    """,
+    "max_epochs": """
+    max_epochs : int, default=10
+        Passes over the data, at most. With ids a model often is at its best after 1 to 4.
+    """,
+    "early_stopping": """
+    early_stopping : "auto" or bool, default="auto"
+        Stop when the loss on validation rows no longer falls, and restore the best epoch. "auto"
+        is True above 10,000 rows.
+    """,
+    "validation_fraction": """
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows, drawn at random, to stop early on where fit gets no `X_val`. A log has
+        an order: better give later rows as `X_val`.
+    """,
+    "n_iter_no_change": """
+    n_iter_no_change : int, default=2
+        Epochs without improvement before the training stops.
+    """,
+    "grow_vocabulary": """
+    grow_vocabulary : bool, default=False
+        Whether `partial_fit` learns new ids; otherwise they stay unknown.
+    """,
+    "device": """
+    device : {"auto", "cpu", "cuda"} or str, default="auto"
+        "auto" is the GPU if torch sees one. A fitted model loads on any machine.
+    """,
+    "dtype": """
+    dtype : {"float32", "float64"}, default="float32"
+        Type of parameters and numbers; "float64" for exactness at half the speed.
+    """,
+    "random_state": """
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial vectors, of shuffling and of dropout. An int makes fits reproducible.
+    """,
+    "verbose": """
+    verbose : int, default=0
+        1 shows a progress bar with the training loss, the validation loss and metric.
+    """,
+    "callbacks": """
+    callbacks : list of skorch callbacks, default=None
+        For instance ``skorch.callbacks.LRScheduler``. Copied before use.
+    """,
+    "net_params": """
+    net_params : dict, default=None
+        Further parameters of :class:`skorch.NeuralNet`, such as ``{"optimizer__betas": (0.9, 0.99)}``.
+    """,
+}
+
+ATTRIBUTES = {
+    "classes_": """
+    classes_ : ndarray of shape (2,)
+        The two labels, sorted; probabilities and logits are of ``classes_[1]`` where one is asked.
+    """,
+    "torch": """
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    encoder_ : LogEncoder or None
+        Column types, vocabularies, moments; None after a fit on a scipy matrix.
+    loss_curve_ : list of float
+        Training loss per epoch.
+    validation_scores_ : list of float or None
+        Minus the validation loss per epoch; None without validation rows.
+    n_iter_ : int
+        Epochs run.
+    n_features_in_ : int
+        Number of columns in fit.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names.
+    """,
+}
+
+
+def shared_docs(cls: C) -> C:
+    """Fill ``%(name)s`` in a class docstring with the shared text of that name."""
+    texts = {
+        name: inspect.cleandoc(text).replace("\n", "\n    ")
+        for name, text in {**PARAMETERS, **ATTRIBUTES}.items()
+    }
+    cls.__doc__ = re.sub(r"%\((\w+)\)s", lambda match: texts[match[1]], cls.__doc__ or "")
+    return cls

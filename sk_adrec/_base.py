@@ -29,6 +29,8 @@ from .preprocessing._log_encoder import LogEncoder
 _EARLY_STOPPING_ROWS = 10_000
 # Rows scored at once: large enough for the fixed cost of a batch, small enough for the cache.
 _PREDICT_BATCH = 16_384
+# batch_size="auto": so many steps per pass, within these numbers of rows.
+_STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
@@ -77,11 +79,12 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _check_params(self) -> None:
         """Reject hyper-parameters out of range; extend for a model's own."""
-        check_number("id_dropout", self.id_dropout, 0, 1)
+        check_number("id_dropout", self.id_dropout, 0, 1, closed="both")
         check_number("max_len", self.max_len, 1, integer=True)
         check_number("l2", self.l2, 0)
         check_number("lr", self.lr, 0, closed="neither")
-        check_number("batch_size", self.batch_size, 1, integer=True)
+        if self.batch_size != "auto":
+            check_number("batch_size", self.batch_size, 1, integer=True)
         check_number("max_epochs", self.max_epochs, 1, integer=True)
         check_number("validation_fraction", self.validation_fraction, 0, 1, closed="neither")
         check_number("n_iter_no_change", self.n_iter_no_change, 1, integer=True)
@@ -155,7 +158,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.net_ = self._make_net(self._new_module(schema), valid_rows, seed)
+            module = self._new_module(schema)
+            self.net_ = self._make_net(module, valid_rows, seed, self._rows_per_batch(len(train_rows)))
             self.net_.fit(train_rows)
         self._record_history()
 
@@ -280,7 +284,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
                 block.sparse_grad = self.optimizer == "auto"
         return module
 
-    def _make_net(self, module, valid_rows, seed) -> LogNet:
+    def _make_net(self, module, valid_rows, seed, batch_size) -> LogNet:
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None:
             callbacks.append(RestoreBest(self.n_iter_no_change if self.early_stopping else None))
@@ -302,12 +306,17 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             progress_title=type(self).__name__,
             lr=self.lr,
             max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             callbacks=callbacks,
             device=self._device(),
             **optimizer,
             **(self.net_params or {}),
         )
+
+    def _rows_per_batch(self, n_rows: int) -> int:
+        if self.batch_size != "auto":
+            return self.batch_size
+        return int(np.clip(n_rows // _STEPS_PER_EPOCH, *_BATCH_RANGE))
 
     def _device(self) -> str:
         if self.device == "auto":
@@ -324,7 +333,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _continue(self, rows: TrainingRows) -> None:
         net = self.net_
-        net.set_params(max_epochs=1)
+        net.set_params(max_epochs=1, batch_size=self._rows_per_batch(len(rows)))
         net.callbacks_ = [
             (name, callback) for name, callback in net.callbacks_ if not isinstance(callback, RestoreBest)
         ]
@@ -424,7 +433,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         with torch.random.fork_rng():
             module = self._new_module(self._make_schema())
             module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
-            self.net_ = self._make_net(module, None, seed=0).initialize()
+            self.net_ = self._make_net(module, None, 0, self._rows_per_batch(1)).initialize()
         self.net_.module_.eval()
 
 

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.callbacks import EpochTimer as _EpochTimer
 
 from .nn.batch import Batch
-from .preprocessing._encoded import Encoded
+from .preprocessing._encoded import Encoded, Ragged
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,16 @@ class BatchIterator:
     rng : numpy Generator or None, default=None
         Shuffles the rows, and drops ids; None keeps the order.
     id_dropout : float, default=0.0
-        Share of the known codes that a batch shows as unknown (code 1), so that the unknown
-        row of each vocabulary learns what an average id means.
+        How often in a pass each id is shown as unknown (code 1) in one of its rows, so that the
+        unknown row of its vocabulary learns what an average id means: average over ids, since a
+        new id is a draw from those, not from the rows of the most frequent.
     """
 
     def __init__(self, data, batch_size, device="cpu", rng=None, id_dropout=0.0):
         self.data, self.batch_size, self.device = data, batch_size, device
-        self.rng, self.id_dropout = rng, id_dropout
+        self.rng, self.id_dropout = rng, id_dropout if rng is not None else 0.0
+        if self.id_dropout:
+            self._frequency = _id_frequencies(data)
 
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)
@@ -75,7 +78,7 @@ class BatchIterator:
             if order is not None:
                 rows = order[rows]
             encoded = data.encoded.take(rows)
-            if self.id_dropout and self.rng is not None:
+            if self.id_dropout:
                 encoded = self._drop_ids(encoded)
             target = torch.from_numpy(data.y[rows]), torch.from_numpy(data.weight[rows])
             yield (
@@ -84,19 +87,50 @@ class BatchIterator:
             )
 
     def _drop_ids(self, encoded: Encoded) -> Encoded:
-        def drop(codes: np.ndarray) -> np.ndarray:
-            codes = codes.copy()
-            flat = codes.reshape(-1)
-            hit = self.rng.integers(0, len(flat), self.rng.binomial(len(flat), self.id_dropout))
+        columns, lists = self._frequency
+        n, n_columns = encoded.categorical.shape
+        categorical, sequences = encoded.categorical, dict(encoded.sequences)
+        if n_columns:
+            cell = self._candidates(n * n_columns)
+            codes = categorical.reshape(-1)[cell]
+            hit = cell[self._is_hit(columns.of(codes, cell % n_columns))]
+            categorical = categorical.copy()
+            flat = categorical.reshape(-1)
             flat[hit] = np.minimum(flat[hit], 1)
-            return codes
-
-        sequences = {
-            name: type(ragged)(drop(ragged.values), ragged.offsets) if len(ragged.values) else ragged
-            for name, ragged in encoded.sequences.items()
-        }
-        categorical = drop(encoded.categorical) if encoded.categorical.size else encoded.categorical
+        for name, frequency in lists.items():
+            values = sequences[name].values.copy()
+            cell = self._candidates(len(values))
+            values[cell[self._is_hit(frequency[values[cell]])]] = 1
+            sequences[name] = Ragged(values, sequences[name].offsets)
         return Encoded(encoded.numeric, categorical, sequences, encoded.sparse)
+
+    def _candidates(self, size: int) -> np.ndarray:
+        """Entries that a drop of probability `id_dropout` hits, as if every id were seen once."""
+        return self.rng.integers(0, max(size, 1), self.rng.binomial(size, self.id_dropout))
+
+    def _is_hit(self, frequency: np.ndarray) -> np.ndarray:
+        return self.rng.random(len(frequency)) * frequency < 1
+
+
+class _ColumnFrequencies:
+    """Rows of each code of each column, in one array."""
+
+    def __init__(self, codes: np.ndarray, rows: np.ndarray | None):
+        counts = [np.bincount(column if rows is None else column[rows]) for column in codes.T]
+        self.offsets = np.cumsum([0, *map(len, counts)])[:-1]
+        self.counts = np.concatenate([np.empty(0, dtype=np.int64), *counts])
+
+    def of(self, codes: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return self.counts[codes + self.offsets[columns]]
+
+
+def _id_frequencies(data: TrainingRows) -> tuple[_ColumnFrequencies, dict[str, np.ndarray]]:
+    """How many rows each code of the training rows has, by column and by list column."""
+    lists = {
+        name: np.bincount((ragged if data.rows is None else ragged.take(data.rows)).values)
+        for name, ragged in data.encoded.sequences.items()
+    }
+    return _ColumnFrequencies(data.encoded.categorical, data.rows), lists
 
 
 class StopTraining(Exception):

@@ -51,5 +51,6 @@ class FocalLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, logit: Tensor, y: Tensor) -> Tensor:
-        nll = F.binary_cross_entropy_with_logits(logit, y, reduction="none")
-        return (1 - torch.exp(-nll)).pow(self.gamma) * nll
+        margin = (2 * y - 1) * logit
+        log_p_y, log_rest = F.logsigmoid(margin), F.logsigmoid(-margin)
+        return -torch.exp(self.gamma * log_rest) * log_p_y

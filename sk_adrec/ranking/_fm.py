@@ -9,6 +9,7 @@ from .._validation import check_number
 from ..nn import Batch, FusedEmbedding, Lists, sparse_matmul
 from ..nn.embedding import INIT_STD
 from ..preprocessing._encoded import Schema
+from ..utils._docs import shared_docs
 from ._base import BaseRanker
 
 # The vocabulary of the columns of a scipy matrix.
@@ -69,12 +70,66 @@ class FactorizationMachine(nn.Module):
         return parts
 
 
+@shared_docs
 class FMClassifier(BaseRanker):
     """Click probability from a factorisation machine on ids, numbers, lists or a sparse matrix.
 
-    The log odds are a bias, a weight per feature and a product of two vectors per pair of
-    features: with ids as features, a linear model that also learns which user goes with which
-    product. Usually the first network to try on an impression log.
+    The log odds are a bias, a weight per feature, and a product of two vectors per pair of
+    features: a linear model that also learns which user goes with which product. Usually the
+    first network to try on an impression log.
+
+    Parameters
+    ----------
+    %(embedding_dim)s
+    %(categorical_features)s
+    %(share_vocabulary)s
+    %(min_frequency)s
+    %(id_dropout)s
+    %(max_len)s
+    %(l2)s
+    %(loss)s
+    %(optimizer)s
+    %(lr)s
+    %(batch_size)s
+    %(max_epochs)s
+    %(early_stopping)s
+    %(validation_fraction)s
+    %(n_iter_no_change)s
+    %(grow_vocabulary)s
+    %(device)s
+    %(dtype)s
+    %(random_state)s
+    %(verbose)s
+    %(callbacks)s
+    %(net_params)s
+
+    Attributes
+    ----------
+    %(classes_)s
+    %(torch)s
+
+    See Also
+    --------
+    sk_adrec.FeatureEncoder : The same encoding as a transformer, for other models.
+
+    Notes
+    -----
+    The columns of a scipy matrix are features as they are; those of frames and arrays are
+    standardised (numbers) or looked up (ids). An entry of a list of length n counts 1 / n, and a
+    repeated entry counts as two features.
+
+    References
+    ----------
+    Rendle (2010), "Factorization Machines", ICDM.
+
+    Examples
+    --------
+    >>> from sk_adrec import FMClassifier
+    >>> from sk_adrec.datasets import make_ad_log
+    >>> log = make_ad_log(2000, n_users=30, n_items=20, random_state=0)
+    >>> model = FMClassifier(share_vocabulary={"hist_item_id": "item_id"}, random_state=0)
+    >>> model.fit(log.data[:1500], log.target[:1500]).predict_proba(log.data[1500:]).shape
+    (500, 2)
     """
 
     def __init__(
@@ -84,13 +139,13 @@ class FMClassifier(BaseRanker):
         categorical_features="from_dtype",
         share_vocabulary=None,
         min_frequency=1,
-        id_dropout=0.01,
+        id_dropout=0.1,
         max_len=50,
         l2=0.0,
         loss="log_loss",
         optimizer="auto",
-        lr=1e-3,
-        batch_size=4096,
+        lr=3e-3,
+        batch_size="auto",
         max_epochs=10,
         early_stopping="auto",
         validation_fraction=0.1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from ._check_cases import (
 
 # Rows are scored in other sums when batched differently: rounding of float32, no more.
 _ROUNDING = 1e-6
+# Rows enough for several of an estimator's own batches.
+_N_MANY = 40_000
 # The smallest integer that float32 cannot tell from its successor.
 _FLOAT32_LIMIT = 2**24
 
@@ -50,6 +53,10 @@ def check_row_order_and_batch_size(estimator):
             f"Rows scored {size} at a time should get the same predictions",
             atol=_ROUNDING,
         )
+    many = np.resize(np.arange(len(X)), _N_MANY)
+    assert_same(
+        output(model, X.iloc[many]), expected[many], f"{_N_MANY} rows at once", atol=_ROUNDING
+    )
 
 
 def check_one_row(estimator):
@@ -89,6 +96,47 @@ def check_categories_by_value(estimator):
             output(model, X.iloc[rows]),
             "Reordered categories should get the same predictions",
         )
+
+
+def check_storage_does_not_matter(estimator):
+    """Values mean the same in numpy, nullable and Arrow columns, as strings or categories."""
+    X, y = frame_and_clicks(300)
+    model = quick(estimator).fit(X, y)
+    expected = output(model, X)
+    dtypes = {
+        "user_id": ("object", "string", "string[pyarrow]", "category"),
+        "device": ("object", "string"),
+        "position": ("Int64", "int32", "int64[pyarrow]", "float64"),
+        "quality_score": ("Float64", "double[pyarrow]"),
+    }
+    for name, dtype in [(name, dtype) for name, several in dtypes.items() for dtype in several]:
+        other = X.astype({name: dtype})
+        for rows in (slice(None), slice(0, 5)):
+            what = f"Column {name!r} as {dtype} instead of {X[name].dtype}"
+            assert_same(output(model, other.iloc[rows]), expected[rows], what, atol=_ROUNDING)
+    name = list_column(X)
+    lists = X.assign(**{name: [list(value) for value in X[name]]})
+    assert_same(output(model, lists), expected, "Python lists instead of Arrow's", atol=_ROUNDING)
+
+
+@needs("categorical_features")
+def check_numeric_ids_warn(estimator):
+    """A named integer column of many values, taken for a number, warns and names the remedy."""
+    n = 1_500
+    X = pd.DataFrame({"ad_number": np.arange(n), "slot": np.tile(["top", "side"], n // 2)})
+    y = np.arange(n) % 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quick(estimator, max_epochs=1).fit(X, y)
+    found = [str(w.message) for w in caught if "ad_number" in str(w.message)]
+    if not any("categorical_features" in message for message in found):
+        raise AssertionError(
+            "Integers with 1500 distinct values are probably ids: a warning that names the column "
+            f"and categorical_features expected, got {found}"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        quick(estimator, max_epochs=1, categorical_features=["ad_number"]).fit(X, y)
 
 
 def check_missing_values(estimator):

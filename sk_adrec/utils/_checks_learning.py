@@ -144,12 +144,15 @@ def check_early_stopping_restores_best_epoch(estimator):
     log = ad_log(1_500)
     X, y = log.data, log.target.to_numpy()
     train, valid = slice(0, 500), slice(500, None)
+    weight = np.linspace(0.5, 2.0, len(y) - 500)
     model = quick(estimator, lr=0.1, max_epochs=30, early_stopping=True, n_iter_no_change=3).fit(
-        X[train], y[train], X_val=X[valid], y_val=y[valid]
+        X[train], y[train], X_val=X[valid], y_val=y[valid], sample_weight_val=weight
     )
     if model.validation_scores_ is None:
         raise AssertionError("validation_scores_ should score X_val after each epoch, got None")
     scores = np.asarray(model.validation_scores_)
+    if not model.n_iter_ == len(model.loss_curve_) == len(scores):
+        raise AssertionError("loss_curve_ and validation_scores_ should have n_iter_ entries")
     if scores.argmax() == len(scores) - 1:
         raise AssertionError(
             f"With 500 rows and lr=0.1 the model should overfit and stop, but the last of its "
@@ -160,7 +163,7 @@ def check_early_stopping_restores_best_epoch(estimator):
             f"Training should stop 3 epochs after the best one ({scores.argmax() + 1}), it ran "
             f"{len(scores)}"
         )
-    loss = log_loss(y[valid], model.predict_proba(X[valid])[:, 1])
+    loss = log_loss(y[valid], model.predict_proba(X[valid])[:, 1], sample_weight=weight)
     if abs(loss + scores.max()) > 1e-4:
         raise AssertionError(
             f"The validation log loss of the fitted model is {loss:.5f}, that of the best epoch "

@@ -73,7 +73,7 @@ def check_calibrated_classifier(estimator):
     log = ad_log(600)
     y = np.where(log.target == 1, "yes", "no")
     for method in ("sigmoid", "isotonic"):
-        calibrated = CalibratedClassifierCV(quick(estimator), cv=2, method=method)
+        calibrated = CalibratedClassifierCV(quick(estimator, max_epochs=10), cv=2, method=method)
         calibrated.fit(log.data, y, sample_weight=np.ones(len(y)))
         p = calibrated.predict_proba(log.data)
         assert_finite(p, f"CalibratedClassifierCV(method={method!r})")
@@ -83,6 +83,9 @@ def check_calibrated_classifier(estimator):
                 f"Calibrated probabilities should average to the base rate {rate:.3f}, got "
                 f"{p[:, 1].mean():.3f}"
             )
+        auc = roc_auc_score(y, p[:, 1])
+        if auc < 0.6:
+            raise AssertionError(f"AUC {auc:.3f} on the training rows, above 0.6 expected")
 
 
 def check_permutation_importance(estimator):

@@ -63,7 +63,7 @@ def _raising_callback(moment: str):
 @needs("callbacks", "net_params")
 def check_callbacks_and_net_params(estimator):
     """`callbacks` and `net_params` reach skorch; the estimator's own names are refused there."""
-    from skorch.callbacks import Callback
+    from skorch.callbacks import Callback, EarlyStopping
 
     class Marker(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -82,6 +82,13 @@ def check_callbacks_and_net_params(estimator):
         or net_params != {"warm_start": True}
     ):
         raise AssertionError("fit should not change the lists and dicts it was given")
+    stopper = EarlyStopping(monitor="train_loss", patience=1, threshold=1e6)
+    stopped = quick(estimator, callbacks=[stopper], max_epochs=9).fit(X, y)
+    if stopped.n_iter_ > 2:
+        raise AssertionError(
+            "skorch's EarlyStopping should end the training after 2 epochs without improvement, "
+            f"got {stopped.n_iter_}"
+        )
     with expect_error(ValueError, "lr in net_params", "lr"):
         quick(estimator, net_params={"lr": 1.0}).fit(X, y)
 

@@ -284,7 +284,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
                 block.sparse_grad = self.optimizer == "auto"
         return module
 
-    def _make_net(self, module, valid_rows, seed, batch_size) -> LogNet:
+    def _make_net(self, module, valid_rows, seed, batch_size, loading=False) -> LogNet:
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None:
             callbacks.append(RestoreBest(self.n_iter_no_change if self.early_stopping else None))
@@ -296,6 +296,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             optimizer = {"optimizer": self.optimizer}
             if self.l2:
                 optimizer["optimizer__weight_decay"] = self.l2
+        device = self.device
+        if device == "auto" or (str(device).startswith("cuda") and loading):
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         return LogNet(
             module,
             self._make_loss(),
@@ -308,7 +311,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             max_epochs=self.max_epochs,
             batch_size=batch_size,
             callbacks=callbacks,
-            device=self._device(),
+            device=device,
             **optimizer,
             **(self.net_params or {}),
         )
@@ -317,11 +320,6 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         if self.batch_size != "auto":
             return self.batch_size
         return int(np.clip(n_rows // _STEPS_PER_EPOCH, *_BATCH_RANGE))
-
-    def _device(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
 
     def _record_history(self):
         history = self.net_.history
@@ -433,7 +431,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         with torch.random.fork_rng():
             module = self._new_module(self._make_schema())
             module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
-            self.net_ = self._make_net(module, None, 0, self._rows_per_batch(1)).initialize()
+            net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
+            self.net_ = net.initialize()
         self.net_.module_.eval()
 
 

@@ -69,15 +69,16 @@ def check_learns_planted_signal(estimator):
 
 
 def check_parameters_as_given_learn(estimator):
-    """With the estimator's own parameters, only seeded, it beats a model without interactions."""
+    """The estimator's own parameters, only seeded, learn half of what interactions are worth."""
     X, y, X_test, y_test, losses = _planted_log()
     model = with_params(estimator, random_state=0).fit(X, y)
     loss = log_loss(y_test, model.predict_proba(X_test)[:, 1])
-    if loss > losses["additive"]:
+    halfway = (losses["additive"] + losses["best"]) / 2
+    if loss > halfway:
         raise AssertionError(
-            f"The log loss {loss:.4f} is above the {losses['additive']:.4f} of logistic regression "
-            f"on the same columns (base rate {losses['base rate']:.4f}, optimum "
-            f"{losses['best']:.4f}): choose defaults that learn {_N_TRAIN} rows"
+            f"The log loss {loss:.4f} should be at most {halfway:.4f}, halfway from logistic "
+            f"regression on the same columns ({losses['additive']:.4f}) to the optimum "
+            f"({losses['best']:.4f}): choose defaults that learn {_N_TRAIN} rows"
         )
 
 

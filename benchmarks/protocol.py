@@ -1,0 +1,243 @@
+"""What every number about the impressions has in common: rows, label, weights, features, tuning.
+
+Rows: ``load_complete_journey_impressions``, all positives of the label and 2 % of the others.
+Label: "converted" (bought in that store in that week), or "converted_any_store".
+Weights: every fit and every metric uses ``sample_weight`` (1 for positives, 50 for the negatives
+that stand for the others), so that probabilities are those of the whole log. The weight depends
+on the class alone, hence the AUC is the same with and without it.
+Features: the 18 categorical columns as they come, for every model; no counts, no history.
+Weeks: each model tries ``N_CANDIDATES`` settings on weeks 1-40, the best AUC on weeks 41-44 wins
+(it also picks the number of trees or epochs), the winner is fitted again on weeks 1-44, and weeks
+45-53 are read once, after everything has been decided. Tuning asks the loader for weeks 1-44 only.
+"""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import ParameterSampler
+
+from sk_adrec.datasets import load_complete_journey_impressions
+
+RESULTS = Path(__file__).parent / "results"
+CACHE = Path(__file__).parent / ".cache"
+
+LABELS = ("converted", "converted_any_store")
+NEGATIVE_RATE = 0.02
+TRAIN_WEEKS = range(1, 41)
+VALIDATION_WEEKS = range(41, 45)
+TEST_WEEKS = range(45, 54)
+CLUSTER = "household_id"
+
+N_CANDIDATES = 12
+SELECTION_METRIC = "AUC on weeks 41-44"
+SEEDS = (0, 1, 2)
+N_RESAMPLES = 1000
+
+# Resamples whose weights are held at once: 8 x 240,000 rows are 15 MB, near the cache.
+_RESAMPLES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Impressions of some weeks.
+
+    Attributes
+    ----------
+    X : DataFrame of shape (n, 18), category
+    y : ndarray of shape (n,), int8
+    weight : ndarray of shape (n,), float64
+        Impressions of the whole log that a row stands for.
+    """
+
+    X: pd.DataFrame
+    y: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self):
+        return len(self.y)
+
+
+def load_rows(label, weeks, *, max_rows=None):
+    """The impressions of some weeks.
+
+    Parameters
+    ----------
+    label : {"converted", "converted_any_store"}
+    weeks : iterable of int
+    max_rows : int, default=None
+        A random sample of this many rows, to try a script out; None = all.
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    ValueError
+        If the label is not one of ``LABELS``.
+    """
+    if label not in LABELS:
+        raise ValueError(f"label must be one of {LABELS}, got {label!r}")
+    log = load_complete_journey_impressions(
+        target=label, keep=label, negative_rate=NEGATIVE_RATE, weeks=weeks, random_state=0
+    )
+    rows = np.arange(len(log.target))
+    if max_rows is not None and max_rows < len(rows):
+        rows = np.sort(np.random.default_rng(0).permutation(len(rows))[:max_rows])
+    return Rows(
+        log.data.iloc[rows].reset_index(drop=True),
+        log.target.to_numpy()[rows],
+        log.sample_weight.to_numpy()[rows],
+    )
+
+
+def candidates(space, n_candidates=N_CANDIDATES):
+    """The settings that a model may try: its defaults, then random ones, without repetition.
+
+    Parameters
+    ----------
+    space : dict of str to list
+        Parameter -> its values, the first of each being the default.
+    n_candidates : int, default=12
+
+    Returns
+    -------
+    list of dict, length n_candidates
+
+    Raises
+    ------
+    ValueError
+        If the space holds fewer settings than the budget.
+
+    Examples
+    --------
+    >>> candidates({"lr": [0.003, 0.001], "l2": [0.0, 1e-6]}, 2)[0]
+    {'lr': 0.003, 'l2': 0.0}
+    """
+    size = int(np.prod([len(values) for values in space.values()]))
+    if size < n_candidates:
+        raise ValueError(
+            f"every model must try {n_candidates} settings, but this space holds {size}: widen it"
+        )
+    default = {name: values[0] for name, values in space.items()}
+    drawn = list(ParameterSampler(space, n_candidates, random_state=0))
+    others = [{name: setting[name] for name in space} for setting in drawn if setting != default]
+    return [default, *others[: n_candidates - 1]]
+
+
+def measure(rows, probability):
+    """AUC, log loss (nats per impression) and calibration (predicted over observed conversions).
+
+    Parameters
+    ----------
+    rows : Rows
+    probability : ndarray of shape (n,)
+        P(y = 1).
+
+    Returns
+    -------
+    dict of str to float
+    """
+    return {
+        "auc": float(roc_auc_score(rows.y, probability, sample_weight=rows.weight)),
+        "log_loss": float(log_loss(rows.y, probability, sample_weight=rows.weight)),
+        "calibration": float(rows.weight @ probability / (rows.weight @ rows.y)),
+    }
+
+
+def resampled_auc(y, score, weight, cluster, multiplicity):
+    """AUC in each resample, clusters (not rows) being drawn.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        0 or 1.
+    score : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+    cluster : ndarray of shape (n,), int
+        The cluster of each row, in [0, n_clusters).
+    multiplicity : ndarray of shape (n_resamples, n_clusters)
+        How often each resample holds each cluster.
+
+    Returns
+    -------
+    ndarray of shape (n_resamples,)
+    """
+    order = np.argsort(score, kind="stable")
+    y, weight, cluster = y[order], weight[order], cluster[order]
+    ties = np.flatnonzero(np.diff(score[order], prepend=-np.inf))  # first row of each score
+    out = np.empty(len(multiplicity))
+    for start in range(0, len(multiplicity), _RESAMPLES_AT_ONCE):
+        part = slice(start, start + _RESAMPLES_AT_ONCE)
+        drawn = multiplicity[part][:, cluster] * weight
+        positive = np.add.reduceat(drawn * y, ties, axis=1)
+        negative = np.add.reduceat(drawn * (1 - y), ties, axis=1)
+        # Negatives of a lower score count one, those of the same score a half.
+        beaten = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(1) * negative.sum(1)
+        out[part] = (positive * beaten).sum(1) / pairs
+    return out
+
+
+def auc_difference(rows, score, rival, n_resamples=N_RESAMPLES):
+    """AUC(score) - AUC(rival) with a paired cluster bootstrap over households.
+
+    A household's impressions depend on each other, so households are drawn with replacement, the
+    same ones for both scores.
+
+    Parameters
+    ----------
+    rows : Rows
+    score, rival : ndarray of shape (n,)
+    n_resamples : int, default=1000
+
+    Returns
+    -------
+    dict
+        ``difference``; ``low`` and ``high``, the 2.5 % and 97.5 % quantiles of the resampled
+        differences; ``n_resamples``; ``n_clusters``.
+    """
+    cluster, households = pd.factorize(rows.X[CLUSTER], use_na_sentinel=False)
+    draws = np.random.default_rng(0).multinomial(
+        len(households), np.full(len(households), 1 / len(households)), size=n_resamples
+    )
+    difference, resampled = (
+        resampled_auc(rows.y, score, rows.weight, cluster, counts)
+        - resampled_auc(rows.y, rival, rows.weight, cluster, counts)
+        for counts in (np.ones((1, len(households))), draws)
+    )
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return {
+        "difference": float(difference[0]),
+        "low": float(low),
+        "high": float(high),
+        "n_resamples": n_resamples,
+        "n_clusters": len(households),
+    }
+
+
+def environment(*packages):
+    """Versions of Python, numpy, pandas, scikit-learn and `packages`, the processor, threads."""
+    names = ("numpy", "pandas", "scikit-learn", *packages)
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        },
+    }
+
+
+def _processor():
+    """The processor's name; where the system hides it, its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

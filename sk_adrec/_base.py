@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,10 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         check_number("n_iter_no_change", self.n_iter_no_change, 1, integer=True)
         check_choice("early_stopping", self.early_stopping, ("auto", True, False))
         check_choice("dtype", self.dtype, ("float32", "float64"))
+        if self.optimizer != "auto" and not callable(self.optimizer):
+            raise ValueError(
+                f"optimizer must be 'auto' or a class such as torch.optim.AdamW, got {self.optimizer!r}"
+            )
         unknown = _OWN_NET_PARAMS.intersection(self.net_params or ())
         if unknown:
             raise ValueError(
@@ -129,17 +134,15 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         ValueError, TypeError
             Input or hyper-parameters out of contract. The estimator then is as it was before.
         """
-        before = dict(vars(self))
-        try:
+        with _unchanged_on_error(self):
             self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
         return self
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, classes=None):
         self._check_params()
+        if (X_val is None) != (y_val is None):
+            given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+            raise ValueError(f"X_val and y_val go together: got {given} without {missing}")
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
@@ -183,14 +186,13 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         and when the vocabulary has grown.
         """
         if not hasattr(self, "net_"):
-            before = dict(vars(self))
-            try:
+            with _unchanged_on_error(self):
                 self._fit(X, y, sample_weight, None, None, None, classes)
-            except BaseException:
-                vars(self).clear()
-                vars(self).update(before)
-                raise
             return self
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes!r}"
+            )
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
         target = self._encode_target(y, weight, reset=False)
         if self.grow_vocabulary and not self._is_sparse:
@@ -228,7 +230,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         stratify = None
         if target.ndim == 1:
             counts = np.unique(target, return_counts=True)[1]
-            stratify = target if counts.min() > 1 and len(counts) < len(target) // 10 else None
+            n_valid = int(len(target) * self.validation_fraction)
+            fits = counts.min() > 1 and len(counts) <= min(n_valid, len(target) - n_valid - 1)
+            stratify = target if fits else None
         train, valid = train_test_split(
             np.arange(len(target)),
             test_size=self.validation_fraction,
@@ -434,6 +438,18 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
             self.net_ = net.initialize()
         self.net_.module_.eval()
+
+
+@contextmanager
+def _unchanged_on_error(estimator):
+    """Whatever ends the block early, the estimator keeps the attributes it had before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:

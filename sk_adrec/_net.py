@@ -177,8 +177,8 @@ class ProgressBar(Callback):
     def on_train_begin(self, net, **kwargs):
         from tqdm import tqdm
 
-        total = net.max_epochs * len(kwargs["X"]) / net.batch_size
-        self.bar_ = tqdm(total=int(np.ceil(total)), desc=net.progress_title, unit="batch")
+        total = net.max_epochs * len(BatchIterator(kwargs["X"], net.batch_size))
+        self.bar_ = tqdm(total=total, desc=net.progress_title, unit="batch")
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:

@@ -65,7 +65,7 @@ class FactorizationMachine(nn.Module):
             lists = batch.sequences[name]
             index = self.table.index(vocabulary, lists.values)
             lengths = lists.lengths
-            x = torch.repeat_interleave(1.0 / lengths, lengths).to(self.w0.dtype)
+            x = torch.repeat_interleave(1.0 / lengths.to(self.w0.dtype), lengths)
             parts.append(Lists(index, lists.offsets, x))
         return parts
 

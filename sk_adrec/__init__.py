@@ -12,6 +12,7 @@ __version__ = "0.1.0.dev0"
 _EXPORTS = {
     # submodules
     "datasets": ".datasets",
+    "metrics": ".metrics",
     "preprocessing": ".preprocessing",
     "ranking": ".ranking",
     "utils": ".utils",
@@ -19,5 +20,5 @@ _EXPORTS = {
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
 }
-__all__ = [*_EXPORTS, "__version__"]  # noqa: PLE0604
+__all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
-from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._net import LogNet, ProgressBar, RestoreBest, TrainingRows, forward_batches
-from ._validation import check_choice, check_number, check_weight, check_X, drop_zero_weight
+from ._batches import TrainingRows, forward_batches
+from ._net import LogNet, ProgressBar, RestoreBest
+from ._validation import (
+    check_choice,
+    check_number,
+    check_weight,
+    check_X,
+    drop_zero_weight,
+    split_rows,
+    unchanged_on_error,
+)
 from .nn import FusedEmbedding, RowSparseAdam
 from .preprocessing._encoded import Encoded, Schema
 from .preprocessing._log_encoder import LogEncoder
@@ -93,7 +101,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         check_choice("dtype", self.dtype, ("float32", "float64"))
         if self.optimizer != "auto" and not callable(self.optimizer):
             raise ValueError(
-                f"optimizer must be 'auto' or a class such as torch.optim.AdamW, got {self.optimizer!r}"
+                "optimizer must be 'auto' or a class such as torch.optim.AdamW, "
+                f"got {self.optimizer!r}"
             )
         unknown = _OWN_NET_PARAMS.intersection(self.net_params or ())
         if unknown:
@@ -134,7 +143,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         ValueError, TypeError
             Input or hyper-parameters out of contract. The estimator then is as it was before.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
         return self
 
@@ -155,14 +164,18 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         if X_val is not None:
             valid_rows = self._validation_rows(X_val, y_val, sample_weight_val)
         else:
-            valid_rows = None if valid is None else _rows(encoded, target, weight, valid, self.dtype)
+            valid_rows = (
+                None if valid is None else _rows(encoded, target, weight, valid, self.dtype)
+            )
         train_rows = _rows(encoded, target, weight, train, self.dtype)
         schema = self._make_schema(self._prior(target, weight))
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             module = self._new_module(schema)
-            self.net_ = self._make_net(module, valid_rows, seed, self._rows_per_batch(len(train_rows)))
+            self.net_ = self._make_net(
+                module, valid_rows, seed, self._rows_per_batch(len(train_rows))
+            )
             self.net_.fit(train_rows)
         self._record_history()
 
@@ -186,7 +199,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         and when the vocabulary has grown.
         """
         if not hasattr(self, "net_"):
-            with _unchanged_on_error(self):
+            with unchanged_on_error(self):
                 self._fit(X, y, sample_weight, None, None, None, classes)
             return self
         if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -227,24 +240,12 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             stop = len(target) > _EARLY_STOPPING_ROWS
         if explicit or not stop:
             return None, None
-        stratify = None
-        if target.ndim == 1:
-            counts = np.unique(target, return_counts=True)[1]
-            n_valid = int(len(target) * self.validation_fraction)
-            fits = counts.min() > 1 and len(counts) <= min(n_valid, len(target) - n_valid - 1)
-            stratify = target if fits else None
-        train, valid = train_test_split(
-            np.arange(len(target)),
-            test_size=self.validation_fraction,
-            stratify=stratify,
-            random_state=random_state,
-        )
-        return np.sort(train), np.sort(valid)
+        return split_rows(target, self.validation_fraction, random_state)
 
     def _fit_encoder(self, X, weight, valid) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
         if self._is_sparse:
-            self.encoder_ = None
+            self.encoder_: Any = None
             return self._encode(X)
         self.encoder_ = LogEncoder(
             categorical_features=self.categorical_features,
@@ -254,7 +255,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             dtype=self.dtype,
         )
         if valid is not None:
-            # Validation rows must not teach the vocabulary: their new ids are unknown, as at predict.
+            # Validation rows teach no vocabulary: their new ids are unknown, as at predict.
             weight = weight.copy()
             weight[valid] = 0.0
         encoded = self.encoder_.fit_transform(X, sample_weight=weight)
@@ -271,15 +272,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _make_schema(self, prior=None) -> Schema:
         if self._is_sparse:
             return Schema((), {}, {}, {}, self.n_features_in_, prior)
-        encoder = self.encoder_
-        vocabulary = {spec.name: spec.vocabulary for spec in encoder.columns_}
-        return Schema(
-            (*encoder.numeric_names_, *(f"{name}_missing" for name in encoder.indicator_names_)),
-            {name: vocabulary[name] for name in encoder.categorical_names_},
-            {name: vocabulary[name] for name in encoder.sequence_names_},
-            {name: len(v.values) + 2 for name, v in encoder.vocabularies_.items()},
-            prior=prior,
-        )
+        return Schema.of(self.encoder_, prior)
 
     def _new_module(self, schema: Schema) -> torch.nn.Module:
         module = self._build_module(schema).to(getattr(torch, self.dtype))
@@ -337,7 +330,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         net = self.net_
         net.set_params(max_epochs=1, batch_size=self._rows_per_batch(len(rows)))
         net.callbacks_ = [
-            (name, callback) for name, callback in net.callbacks_ if not isinstance(callback, RestoreBest)
+            (name, callback)
+            for name, callback in net.callbacks_
+            if not isinstance(callback, RestoreBest)
         ]
         net.partial_fit(rows)
         self.loss_curve_.append(net.history[-1, "train_loss"])
@@ -348,7 +343,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         cardinalities = self._make_schema().cardinalities
         for block in self.net_.module_.modules():
             if isinstance(block, FusedEmbedding):
-                block.grow({name: cardinalities.get(name, n) for name, n in block.cardinalities.items()})
+                block.grow(
+                    {name: cardinalities.get(name, n) for name, n in block.cardinalities.items()}
+                )
         self.net_.initialize_optimizer()
         return encoded
 
@@ -360,11 +357,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         elif hasattr(X, "tocsr") and not self._is_sparse:
             X = X.toarray()
         if self._is_sparse:
-            n = X.shape[0]
-            dtype = np.dtype(self.dtype)
-            return Encoded(
-                np.empty((n, 0), dtype), np.empty((n, 0), np.int32), sparse=X.astype(dtype, copy=False)
-            )
+            return Encoded.of_sparse(X, self.dtype)
         encoded = self.encoder_.transform(X)
         np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
         return encoded
@@ -418,9 +411,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         net = state.pop("net_", None)
         if net is None:
             return state
-        encoder = state.pop("encoder_")
+        encoder, module = state.pop("encoder_"), net.module_
         state["_saved"] = {
-            "module": {k: v.detach().cpu().numpy() for k, v in net.module_.state_dict().items()},
+            "module": {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()},
             "encoder": None if encoder is None else encoder.to_state(),
         }
         return state
@@ -431,7 +424,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         super().__setstate__(state)
         if saved is None:
             return
-        self.encoder_ = None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
+        self.encoder_ = (
+            None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
+        )
         with torch.random.fork_rng():
             module = self._new_module(self._make_schema())
             module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
@@ -440,19 +435,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         self.net_.module_.eval()
 
 
-@contextmanager
-def _unchanged_on_error(estimator):
-    """Whatever ends the block early, the estimator keeps the attributes it had before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
 def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:
-    """Training rows with weights of mean 1, so that a batch's loss is an unbiased part of the whole."""
+    """Rows with weights of mean 1, so that a batch's loss is an unbiased part of the whole."""
     mean = weight.mean() if rows is None else weight[rows].mean()
     return TrainingRows(encoded, target, (weight / mean).astype(dtype), rows)

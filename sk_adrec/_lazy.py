@@ -1,4 +1,4 @@
-"""Lazy public names (PEP 562): importing a package loads a model's file only when its name is used."""
+"""Lazy public names (PEP 562): a model's file is loaded when its name is first used."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numbers
+from contextlib import contextmanager
 
 import narwhals as nw
 import numpy as np
+from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
 
@@ -39,8 +41,8 @@ def check_X(estimator, X, *, reset: bool):
     if is_frame(X):
         if len(X) == 0 or X.shape[1] == 0:
             raise ValueError(
-                f"Found array with {len(X)} sample(s) and {X.shape[1]} feature(s) (shape={X.shape}) "
-                "while a minimum of 1 is required: pass a frame with rows and columns"
+                f"Found array with {len(X)} sample(s) and {X.shape[1]} feature(s) "
+                f"(shape={X.shape}) while a minimum of 1 is required: pass rows and columns"
             )
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
@@ -55,7 +57,7 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
     check_consistent_length(X, y)
     if sample_weight is None:
         return np.ones(len(y))
-    if isinstance(sample_weight, numbers.Number):
+    if isinstance(sample_weight, numbers.Real):
         return np.full(len(y), float(sample_weight))
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
@@ -68,7 +70,9 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
             f"sample_weight must not be negative, got {weight.min():g} in row {weight.argmin()}"
         )
     if not weight.any():
-        raise ValueError("sample_weight is zero for all rows: at least one row needs a positive weight")
+        raise ValueError(
+            "sample_weight is zero for all rows: at least one row needs a positive weight"
+        )
     return weight
 
 
@@ -79,6 +83,23 @@ def drop_zero_weight(X, y, weight):
         return X, y, weight
     rows = np.flatnonzero(keep)
     return _safe_indexing(X, rows), _safe_indexing(y, rows), weight[rows]
+
+
+def split_rows(target: np.ndarray, fraction: float, random_state):
+    """Random row numbers of a training and a validation part, each ascending.
+
+    Stratified where `target` is 1-D and both parts have room for all its values.
+    """
+    stratify = None
+    if target.ndim == 1:
+        counts = np.unique(target, return_counts=True)[1]
+        n_valid = int(len(target) * fraction)
+        if counts.min() > 1 and len(counts) <= min(n_valid, len(target) - n_valid - 1):
+            stratify = target
+    parts = train_test_split(
+        np.arange(len(target)), test_size=fraction, stratify=stratify, random_state=random_state
+    )
+    return tuple(map(np.sort, parts))
 
 
 def check_number(name: str, value, low, high=None, *, integer=False, closed="left") -> None:
@@ -115,3 +136,13 @@ def check_choice(name: str, value, choices) -> None:
         raise ValueError(f"{name} must be one of {expected}, got {value!r}")
 
 
+@contextmanager
+def unchanged_on_error(estimator):
+    """Whatever ends the block early, the estimator keeps the attributes it had before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -8,7 +8,8 @@ from scipy.special import expit
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from sk_adrec._net import BatchIterator, LogNet, ProgressBar, RestoreBest, TrainingRows
+from sk_adrec._batches import BatchIterator, TrainingRows
+from sk_adrec._net import LogNet, ProgressBar, RestoreBest
 from sk_adrec.losses import LogLoss
 from sk_adrec.preprocessing._encoded import Encoded, Ragged
 
@@ -285,15 +286,7 @@ def test_training_continues_where_it_ended():
     assert len(twice.history) == 4
 
 
-@pytest.mark.parametrize(
-    "n",
-    [
-        30,
-        pytest.param(
-            25, marks=pytest.mark.xfail(reason="the total forgets each epoch's partial batch")
-        ),
-    ],
-)
+@pytest.mark.parametrize("n", [30, 25])
 def test_progress_bar_shows_losses_metric_and_all_batches(capsys, n):
     metric = ("accuracy", lambda logits, y, weight: np.mean((logits > 0) == y))
     net = make_net(

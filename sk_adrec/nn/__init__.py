@@ -1,4 +1,6 @@
-"""Torch blocks. Shapes in comments: B rows of a batch, F fields, T entries of a list, d embedding width.
+"""Torch blocks.
+
+Shapes in comments: B rows of a batch, F fields, T entries of a list, d embedding width.
 
 Blocks take and return tensors; nothing here knows scikit-learn.
 """

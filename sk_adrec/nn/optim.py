@@ -51,8 +51,8 @@ def _dense_step(state, p, group):
     g = p.grad.add(p, alpha=group["l2"]) if group["l2"] else p.grad
     m = state["m"].lerp_(g, 1 - beta1)
     v = state["v"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
-    m_hat = m / (1 - beta1 ** state["step"])
-    p.addcdiv_(m_hat, (v / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"]), value=-group["lr"])
+    m_hat, v_hat = m / (1 - beta1 ** state["step"]), v / (1 - beta2 ** state["step"])
+    p.addcdiv_(m_hat, v_hat.sqrt_().add_(group["eps"]), value=-group["lr"])
 
 
 def _sparse_step(state, p, group):

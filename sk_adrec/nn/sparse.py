@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.autograd import Function
 
+
 def unique_rows(index: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
     """The distinct rows of a batch, ascending, and where each entry went.
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_matrix
+
+if TYPE_CHECKING:
+    from ._log_encoder import LogEncoder
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,16 @@ class Encoded:
     numeric: np.ndarray
     categorical: np.ndarray
     sequences: dict[str, Ragged] = field(default_factory=dict)
-    sparse: sparse.csr_matrix | None = None
+    sparse: csr_matrix | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
+
+    @classmethod
+    def of_sparse(cls, X: csr_matrix, dtype: str) -> Encoded:
+        """A scipy matrix as it is, its values in `dtype`."""
+        nothing = np.empty((X.shape[0], 0), dtype)
+        return cls(nothing, nothing.astype(np.int32), sparse=X.astype(dtype, copy=False))
 
     def take(self, rows: slice | np.ndarray) -> Encoded:
         """Some rows (an index array, or a slice of step 1) as a new Encoded."""
@@ -104,7 +114,7 @@ class Schema:
 
     Parameters
     ----------
-    numeric : tuple of str
+    numeric : tuple of str or int
         Names of the columns of ``Encoded.numeric`` (numbers, then indicators of missing values).
     categorical : dict of str to str
         Column -> its vocabulary, in the order of ``Encoded.categorical``.
@@ -119,9 +129,23 @@ class Schema:
         log odds of the (weighted) base rate.
     """
 
-    numeric: tuple[str, ...]
-    categorical: dict[str, str]
-    sequences: dict[str, str]
-    cardinalities: dict[str, int]
+    numeric: tuple[Any, ...]
+    categorical: dict[Any, Any]
+    sequences: dict[Any, Any]
+    cardinalities: dict[Any, int]
     n_sparse: int = 0
     prior: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, encoder: LogEncoder, prior: np.ndarray | None = None) -> Schema:
+        """The columns of what a fitted encoder gives out."""
+        vocabulary: dict[Any, Any] = {spec.name: spec.vocabulary for spec in encoder.columns_}
+        numeric: list[Any] = [*encoder.numeric_names_]
+        numeric += [f"{name}_missing" for name in encoder.indicator_names_]
+        return cls(
+            tuple(numeric),
+            {name: vocabulary[name] for name in encoder.categorical_names_},
+            {name: vocabulary[name] for name in encoder.sequence_names_},
+            {name: each.n_codes for name, each in encoder.vocabularies_.items()},
+            prior=prior,
+        )

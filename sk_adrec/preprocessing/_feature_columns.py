@@ -73,9 +73,6 @@ class Known:
         categories[codes == MISSING] = -1
         return pd.Categorical.from_codes(categories, dtype=self.dtype)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"vocabulary": self.vocabulary, "_dtype": None}
-
 
 class Buckets:
     """Ids are hashed to one of `n_buckets` numbers: nothing is learned, nothing is unknown."""
@@ -177,6 +174,28 @@ class Lists:
         """The column itself; raises TypeError where it holds no lists."""
         flatten(column, where)
         return column
+
+
+def to_state(column: FeatureColumn) -> dict[str, Any]:
+    """A fitted column as a dict of numbers, strings and plain arrays."""
+    state: dict[str, Any] = {"kind": type(column).__name__}
+    for name, value in vars(column).items():
+        if name == "_dtype":
+            continue
+        state[name] = value.to_state() if isinstance(value, Vocabulary | Moments) else value
+    return state
+
+
+def from_state(state: dict[str, Any]) -> FeatureColumn:
+    """The fitted column that `to_state` described."""
+    classes = {cls.__name__: cls for cls in (Known, Buckets, Number, Ranks, Bins, Lists)}
+    parts = dict(state)
+    cls = classes[parts.pop("kind")]
+    if "vocabulary" in parts:
+        parts["vocabulary"] = Vocabulary.from_state(parts["vocabulary"])
+    if parts.get("moments") is not None:
+        parts["moments"] = Moments.from_state(parts["moments"])
+    return cls(**parts)
 
 
 def _quantiles(

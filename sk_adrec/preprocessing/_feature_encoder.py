@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,9 +15,20 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._validation import unchanged_on_error
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, read_table, to_float
-from ._feature_columns import Bins, Buckets, FeatureColumn, Known, Lists, Number, Ranks
-from ._schema import specify
+from ._feature_columns import (
+    Bins,
+    Buckets,
+    FeatureColumn,
+    Known,
+    Lists,
+    Number,
+    Ranks,
+    from_state,
+    to_state,
+)
+from ._schema import ColumnSpec, specify
 
 _NUMERIC_WAYS = ("passthrough", "standardize", "log", "quantile", "bins")
 
@@ -127,6 +139,11 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If a parameter is out of its range or names a column that X lacks, or a number is
             infinite.
         """
+        with unchanged_on_error(self):
+            self._fit(X, sample_weight)
+        return self
+
+    def _fit(self, X: Any, sample_weight: Any) -> None:
         self._check_parameters()
         table = self._read(X, reset=True)
         weight = _check_weight(sample_weight, table.n_rows)
@@ -138,7 +155,6 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ]
         self.columns_ = specs
         self._fitted = fitted
-        return self
 
     def transform(self, X: Any) -> Any:
         """Encode X.
@@ -219,6 +235,21 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.numeric == "bins":
             return Bins.fit(values, weight, self.n_bins)
         return Number.fit(self.numeric, values, weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Plain dicts and arrays: skops then needs to trust no type but this one.
+        state = dict(super().__getstate__())
+        if "_fitted" in state:
+            state["_fitted"] = [to_state(fitted) for fitted in state["_fitted"]]
+            state["columns_"] = [list(astuple(spec)) for spec in state["columns_"]]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "_fitted" in state:
+            state["_fitted"] = [from_state(saved) for saved in state["_fitted"]]
+            state["columns_"] = [ColumnSpec(*saved) for saved in state["columns_"]]
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -106,7 +106,8 @@ PARAMETERS = {
     """,
     "net_params": """
     net_params : dict, default=None
-        Further parameters of :class:`skorch.NeuralNet`, such as ``{"optimizer__betas": (0.9, 0.99)}``.
+        Further parameters of :class:`skorch.NeuralNet`, such as
+        ``{"optimizer__betas": (0.9, 0.99)}``.
     """,
 }
 

@@ -1,0 +1,135 @@
+"""What every metric asks of its labels, scores, weights and groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+# Labels of which a single one still says whether it is the positive one.
+_NUMERIC_LABELS = ({0, 1}, {-1, 1})
+
+
+def is_positive(y_true, pos_label) -> np.ndarray:
+    """Whether each label is the positive one, bool of shape (n_samples,).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        At most two labels.
+    pos_label : label or None
+        None: 1 where the labels are 0 and 1 (or -1 and 1), else the greater of two labels.
+
+    Raises
+    ------
+    ValueError
+        For more than two labels, or one label that does not say which it is.
+    """
+    y_true = column_or_1d(y_true)
+    if pos_label is None and y_true.dtype.kind == "b":
+        return y_true
+    labels = pd.unique(y_true)
+    if len(labels) > 2 or pd.isna(labels).any():
+        raise ValueError(
+            f"y_true must hold two labels, got {len(labels)}: {labels[:5].tolist()}. Turn it into "
+            "0 and 1, and leave out rows whose label is missing"
+        )
+    found = set(labels.tolist())
+    if pos_label is None:
+        pos_label = _positive_label(found)
+    elif len(found) == 2 and pos_label not in found:
+        raise ValueError(f"pos_label must be one of {sorted(found)}, got {pos_label!r}")
+    return y_true == pos_label
+
+
+def _positive_label(found: set):
+    if any(found <= labels for labels in _NUMERIC_LABELS):
+        return 1
+    if len(found) < 2:
+        raise ValueError(
+            f"y_true holds one label, {next(iter(found), None)!r}, which may be the positive one "
+            "or not: pass pos_label, or labels 0 and 1"
+        )
+    return max(found)
+
+
+def check_scores(name: str, values, like) -> np.ndarray:
+    """Finite floats of shape (n_samples,), as many as `like` has."""
+    scores = check_array(
+        column_or_1d(values), ensure_2d=False, dtype=[np.float64, np.float32], input_name=name
+    )
+    check_consistent_length(like, scores)
+    return scores
+
+
+def check_probabilities(y_prob, like) -> np.ndarray:
+    """Probabilities of shape (n_samples,), float32 or float64 as they come.
+
+    Raises
+    ------
+    ValueError
+        For two columns, or values outside [0, 1].
+    """
+    if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
+        raise ValueError(
+            "y_prob must be the probability of the positive label, shape (n_samples,), got two "
+            "columns: pass predict_proba(X)[:, 1]"
+        )
+    p = check_scores("y_prob", y_prob, like)
+    if p.min() < 0 or p.max() > 1:
+        raise ValueError(
+            f"y_prob must hold probabilities in [0, 1], got values from {p.min():g} to "
+            f"{p.max():g}: pass predict_proba(X)[:, 1], not logits"
+        )
+    return p
+
+
+def check_weights(sample_weight, like) -> np.ndarray | None:
+    """float64 weights of shape (n_samples,), none of them negative; None stays None.
+
+    Raises
+    ------
+    ValueError
+        For negative weights, or no positive one.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        column_or_1d(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    check_consistent_length(like, weight)
+    if weight.min() < 0:
+        raise ValueError(
+            f"sample_weight must not be negative, got {weight.min():g} in row {weight.argmin()}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero in all rows: at least one must be positive")
+    return weight
+
+
+def group_codes(groups, like) -> tuple[np.ndarray, pd.Index]:
+    """The position of each row's group among the distinct ones, -1 where it is missing.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        Strings, numbers, categories, a pandas or Polars column; None and NaN mean missing.
+    like : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,)
+    values : Index of shape (n_groups,)
+    """
+    if hasattr(groups, "to_pandas"):
+        groups = groups.to_pandas()
+    if not isinstance(groups, pd.Series):
+        if np.ndim(groups) != 1:
+            raise ValueError(
+                f"groups must name one group per row, shape (n_samples,), got {np.ndim(groups)} "
+                "dimensions: pass one column, or combine several into one"
+            )
+        groups = pd.Series(groups)
+    check_consistent_length(like, groups)
+    codes, values = pd.factorize(groups)
+    return codes, pd.Index(values)

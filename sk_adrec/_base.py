@@ -72,15 +72,22 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     @abstractmethod
     def _encode_target(self, y, weight: np.ndarray, *, reset: bool) -> np.ndarray:
-        """What the loss compares outputs with, shape (n, ...); sets ``classes_`` if `reset`."""
+        """What the loss compares outputs with, shape (n, ...); sets ``classes_`` if `reset`.
+
+        ``encoder_`` is fitted by then: a next-item model may take its classes from there.
+        """
 
     @abstractmethod
     def _build_module(self, schema: Schema) -> torch.nn.Module:
-        """The untrained torch module: ``module(batch) -> output``, see :class:`nn.Batch`."""
+        """The untrained torch module: ``module(batch) -> output``, see :class:`nn.Batch`.
+
+        In training the output may be whatever the loss understands; in evaluation it is one
+        tensor with B rows.
+        """
 
     @abstractmethod
-    def _make_loss(self):
-        """``loss(output, y) -> Tensor of shape (B,)``: one loss per row."""
+    def _make_loss(self) -> torch.nn.Module:
+        """A module with ``loss(output, y) -> Tensor of shape (B,)``: one loss per row."""
 
     def _check_target(self, y):
         """Reject a y of the wrong shape or kind before anything is learned."""
@@ -157,25 +164,22 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
         if classes is not None:
             self.classes_ = np.unique(classes)
-        target = self._encode_target(y, weight, reset=classes is None)
         random_state = check_random_state(self.random_state)
-        train, valid = self._split(target, random_state, explicit=X_val is not None)
+        train, valid = self._split(y, random_state, explicit=X_val is not None)
         encoded = self._fit_encoder(X, weight, valid)
+        target = self._encode_target(y, weight, reset=classes is None)
+        valid_rows = None
         if X_val is not None:
             valid_rows = self._validation_rows(X_val, y_val, sample_weight_val)
-        else:
-            valid_rows = (
-                None if valid is None else _rows(encoded, target, weight, valid, self.dtype)
-            )
+        elif valid is not None:
+            valid_rows = _rows(encoded, target, weight, valid, self.dtype)
         train_rows = _rows(encoded, target, weight, train, self.dtype)
-        schema = self._make_schema(self._prior(target, weight))
+        self._prior_of_fit = self._prior(target, weight)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            module = self._new_module(schema)
-            self.net_ = self._make_net(
-                module, valid_rows, seed, self._rows_per_batch(len(train_rows))
-            )
+            batch_size = self._rows_per_batch(len(train_rows))
+            self.net_ = self._make_net(self._new_module(), valid_rows, seed, batch_size)
             self.net_.fit(train_rows)
         self._record_history()
 
@@ -233,14 +237,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         weight = check_weight(sample_weight, X, y)
         return drop_zero_weight(X, y, weight)
 
-    def _split(self, target, random_state, *, explicit):
+    def _split(self, y, random_state, *, explicit):
         """Row numbers of the training and the validation part; None, None for all and none."""
         stop = self.early_stopping
         if stop == "auto":
-            stop = len(target) > _EARLY_STOPPING_ROWS
+            stop = len(y) > _EARLY_STOPPING_ROWS
         if explicit or not stop:
             return None, None
-        return split_rows(target, self.validation_fraction, random_state)
+        return split_rows(np.asarray(y), self.validation_fraction, random_state)
 
     def _fit_encoder(self, X, weight, valid) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
@@ -269,13 +273,13 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         target = self._encode_target(y, weight, reset=False)
         return _rows(self._encode(X), target, weight, None, self.dtype)
 
-    def _make_schema(self, prior=None) -> Schema:
+    def _make_schema(self) -> Schema:
         if self._is_sparse:
-            return Schema((), {}, {}, {}, self.n_features_in_, prior)
-        return Schema.of(self.encoder_, prior)
+            return Schema((), {}, {}, {}, self.n_features_in_, self._prior_of_fit)
+        return Schema.of(self.encoder_, self._prior_of_fit)
 
-    def _new_module(self, schema: Schema) -> torch.nn.Module:
-        module = self._build_module(schema).to(getattr(torch, self.dtype))
+    def _new_module(self) -> torch.nn.Module:
+        module = self._build_module(self._make_schema()).to(getattr(torch, self.dtype))
         for block in module.modules():
             if isinstance(block, FusedEmbedding):
                 block.sparse_grad = self.optimizer == "auto"
@@ -284,7 +288,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _make_net(self, module, valid_rows, seed, batch_size, loading=False) -> LogNet:
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None:
-            callbacks.append(RestoreBest(self.n_iter_no_change if self.early_stopping else None))
+            # First, so that it has seen the epoch after which another callback stops.
+            callbacks.insert(0, RestoreBest(self.n_iter_no_change if self.early_stopping else None))
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.optimizer == "auto":
@@ -428,7 +433,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
         )
         with torch.random.fork_rng():
-            module = self._new_module(self._make_schema())
+            module = self._new_module()
             module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
             net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
             self.net_ = net.initialize()

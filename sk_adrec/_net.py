@@ -186,7 +186,13 @@ class LogNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
-        with contextlib.suppress(StopTraining):
-            self.fit_loop(X, y)
+        try:
+            with contextlib.suppress(StopTraining):
+                self.fit_loop(X, y)
+        except BaseException:
+            for _, callback in self.callbacks_:
+                if isinstance(callback, ProgressBar):
+                    callback.bar_.close()
+            raise
         self.notify("on_train_end", X=X, y=y)
         return self

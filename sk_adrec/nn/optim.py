@@ -12,7 +12,7 @@ class RowSparseAdam(Optimizer):
     Parameters with dense gradients follow Adam. For a parameter with a sparse gradient both
     moments and the parameter move in the rows of the gradient alone; a row that a batch does not
     use stays as it is. This is NOT dense Adam, in which momentum keeps moving every row and every
-    moment decays at each step: here a row's clock ticks when it is used.
+    moment decays at each step. The bias correction counts all steps, as torch's SparseAdam does.
 
     Parameters
     ----------

@@ -1,10 +1,16 @@
 """FM against LightGBM and logistic regression on real impressions, all by ``protocol.py``.
 
-    python benchmarks/impressions.py                              # the headline label
-    python benchmarks/impressions.py --label converted_any_store  # that of published anchors
+    python benchmarks/impressions.py
     python benchmarks/impressions.py --max-rows 20000 --candidates 2 --output out.json  # a trial
 
-Writes ``results/impressions_<label>.json``. About 20 minutes a label on two cores.
+With the label of published anchors and the settings chosen above, for every model alike:
+
+    python benchmarks/impressions.py --label converted_any_store \\
+        --settings-of benchmarks/results/impressions_converted.json
+
+Writes ``results/impressions_<label>.json``. Tuning takes about 20 minutes on two cores, most of it
+LightGBM's; what has been tried is kept in ``.cache``, so that a run that was cut short goes on
+(``--fresh`` starts anew).
 """
 
 import os
@@ -14,7 +20,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import lightgbm
@@ -39,8 +44,7 @@ class LogisticOneHot:
 
     name = "logistic regression"
     space = {
-        # Weights sum to about 50 times the rows, and C is measured against that sum.
-        "C": [1e-2, 1e-4, 3e-4, 1e-3, 3e-3, 3e-2, 1e-1, 1.0],
+        "C": [1.0, 0.1, 0.3, 3.0],
         "min_frequency": [1, 5, 20],
     }
     deterministic = True
@@ -59,7 +63,8 @@ class LogisticOneHot:
                 min_frequency=setting["min_frequency"],
                 dtype=np.float32,
             ),
-            LogisticRegression(C=setting["C"], max_iter=200, tol=1e-3),
+            # Gradients of a rare class are small: the default tolerance stops at the start.
+            LogisticRegression(C=setting["C"], max_iter=200, tol=1e-7),
         )
         return model.fit(rows.X, rows.y, logisticregression__sample_weight=rows.weight)
 
@@ -120,7 +125,8 @@ class FM:
     space = {
         "lr": [3e-3, 2e-3, 5e-3],
         "embedding_dim": [16, 32, 48],
-        "l2": [0.0, 1e-7, 1e-6, 1e-5],
+        # Gradients are small where one row in 600 converts: a penalty of 1e-6 is strong.
+        "l2": [0.0, 1e-8, 1e-7],
         "id_dropout": [0.1, 0.0, 0.5],
         "min_frequency": [1, 250, 1000],
         "batch_size": [4096, 8192],
@@ -160,22 +166,53 @@ class FM:
         return model.predict_proba(X)[:, 1]
 
 
-MODELS = (LogisticOneHot(), LightGBM(), FM())
+MODELS = (FM(), LightGBM(), LogisticOneHot())
 
 
-def tune(model, train, valid, n_candidates):
+class Journal:
+    """What has been tried, one JSON line each, so that a long tuning can go on where it stopped.
+
+    Parameters
+    ----------
+    path : Path or None
+        None keeps nothing.
+    fresh : bool
+        Forget what the file holds.
+    """
+
+    def __init__(self, path, fresh):
+        self.path = path
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                path.unlink(missing_ok=True)
+
+    def find(self, name, setting):
+        """The line of a model's setting, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        found = [one for one in lines if one["model"] == name and one["setting"] == setting]
+        return {k: v for k, v in found[-1].items() if k != "model"} if found else None
+
+    def add(self, name, one):
+        """Keep a line."""
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"model": name, **one}) + "\n")
+
+
+def tune(model, train, valid, n_candidates, journal):
     """All settings of a model with their validation AUC, best first."""
     tried = []
     for number, setting in enumerate(protocol.candidates(model.space, n_candidates), 1):
-        began = time.perf_counter()
-        auc, length = model.tune(setting, train, valid)
-        tried.append({"setting": setting, **length, "valid_auc": float(auc)})
-        seconds = time.perf_counter() - began
-        print(
-            f"{model.name} {number}/{n_candidates}: AUC {auc:.4f} {length} {setting}"
-            f" ({seconds:.0f} s)",
-            flush=True,
-        )
+        one = journal.find(model.name, setting)
+        if one is None:
+            auc, length = model.tune(setting, train, valid)
+            one = {"setting": setting, **length, "valid_auc": float(auc)}
+            journal.add(model.name, one)
+        tried.append(one)
+        print(f"{model.name} {number}/{n_candidates}: {one}", flush=True)
     return sorted(tried, key=lambda one: -one["valid_auc"])
 
 
@@ -206,14 +243,16 @@ def _auc(rows, probability):
     return roc_auc_score(rows.y, probability, sample_weight=rows.weight)
 
 
-def run(label, n_candidates, max_rows):
-    """Tune, fit again, test; the results as a dict."""
+def tune_all(label, n_candidates, max_rows, journal):
+    """Model -> its settings tried on weeks 1-40 and judged on weeks 41-44, best first."""
     train = protocol.load_rows(label, protocol.TRAIN_WEEKS, max_rows=max_rows)
     valid = protocol.load_rows(label, protocol.VALIDATION_WEEKS, max_rows=max_rows)
     print(f"{len(train):,} rows in weeks 1-40, {len(valid):,} in weeks 41-44", flush=True)
-    tried = {model.name: tune(model, train, valid, n_candidates) for model in MODELS}
+    return {model.name: tune(model, train, valid, n_candidates, journal) for model in MODELS}
 
-    # Everything is decided: from here on nothing looks back.
+
+def test_all(label, tried, max_rows):
+    """Fit the best settings on weeks 1-44 and read the test weeks; the results as a dict."""
     both = [*protocol.TRAIN_WEEKS, *protocol.VALIDATION_WEEKS]
     train = protocol.load_rows(label, both, max_rows=max_rows)
     test = protocol.load_rows(label, protocol.TEST_WEEKS, max_rows=max_rows)
@@ -222,7 +261,6 @@ def run(label, n_candidates, max_rows):
         model.name: predict_test(model, tried[model.name][0], train, test) for model in MODELS
     }
     return {
-        "label": label,
         "selection": protocol.SELECTION_METRIC,
         "seeds": list(protocol.SEEDS),
         "n_train": len(train),
@@ -247,9 +285,19 @@ def main():
     parser.add_argument("--candidates", type=int, default=protocol.N_CANDIDATES)
     parser.add_argument("--max-rows", type=int, help="rows of each part, to try the script out")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--settings-of", type=Path, help="results whose settings are used untuned")
+    parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
     args = parser.parse_args()
     output = args.output or protocol.RESULTS / f"impressions_{args.label}.json"
-    result = run(args.label, args.candidates, args.max_rows)
+    if args.settings_of:
+        source = json.loads(args.settings_of.read_text())
+        tuned_on, tried = source["label"], {k: v["tried"] for k, v in source["models"].items()}
+    else:
+        name = None if args.max_rows else protocol.CACHE / f"tried_{args.label}.jsonl"
+        journal = Journal(name, args.fresh)
+        tuned_on, tried = args.label, tune_all(args.label, args.candidates, args.max_rows, journal)
+    result = {"label": args.label, "tuned_on": tuned_on}
+    result |= test_all(args.label, tried, args.max_rows)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n")
     for name, model in result["models"].items():

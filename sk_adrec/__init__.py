@@ -17,8 +17,10 @@ _EXPORTS = {
     "ranking": ".ranking",
     "utils": ".utils",
     # estimators and transformers
+    "DownsampledClassifier": ".ranking._downsampled",
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
+    "GBDTLRClassifier": ".ranking._gbdt_lr",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -2,6 +2,12 @@
 
 from .._lazy import lazy_exports
 
-_EXPORTS = {"FMClassifier": "._fm"}
+_EXPORTS = {
+    "DownsampledClassifier": "._downsampled",
+    "FMClassifier": "._fm",
+    "GBDTLRClassifier": "._gbdt_lr",
+}
+# Parts of models: on matrices of numbers, not on logs.
+_PARTS = {"OnlineLogisticRegression": "._online_logistic"}
 __all__ = list(_EXPORTS)
-__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, {**_EXPORTS, **_PARTS})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -36,11 +37,27 @@ def needs(*names: str):
     return mark
 
 
+def default_instance(Estimator: type[BaseEstimator]) -> BaseEstimator:
+    """An estimator with its own defaults; a meta-estimator is given a factorisation machine."""
+    required = [
+        name
+        for name, parameter in inspect.signature(Estimator).parameters.items()
+        if parameter.default is parameter.empty
+    ]
+    if required == ["estimator"]:
+        from ..ranking import FMClassifier
+
+        return Estimator(FMClassifier())
+    return Estimator()
+
+
 def with_params(estimator: BaseEstimator, **params: Any) -> BaseEstimator:
-    """An unfitted copy with those of `params` set that the estimator has."""
+    """An unfitted copy with those of `params` set that the estimator, or one inside it, has."""
     copy = clone(estimator)
-    known = copy.get_params(deep=False)
-    return copy.set_params(**{name: value for name, value in params.items() if name in known})
+    known = copy.get_params(deep=True)
+    return copy.set_params(
+        **{path: params[path.split("__")[-1]] for path in known if path.split("__")[-1] in params}
+    )
 
 
 def quick(estimator: BaseEstimator, **params: Any) -> BaseEstimator:

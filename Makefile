@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 export SCIPY_ARRAY_API := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test install lint benchmark clean
+.PHONY: demo test install lint benchmark benchmark-impressions benchmark-epoch benchmark-overhead clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,24 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# On an idle machine: most of an hour in all. benchmark-epoch needs the peers' environments (6 GB):
+# `python benchmarks/make_envs.py`.
+benchmark: benchmark-overhead benchmark-epoch benchmark-impressions
+
+benchmark-impressions: install
+	$(BIN)/python benchmarks/impressions.py
+	$(BIN)/python benchmarks/impressions.py --label converted_any_store \
+		--settings-of benchmarks/results/impressions_converted.json
+	$(BIN)/python benchmarks/report.py
+
+benchmark-epoch: install
+	$(BIN)/python benchmarks/fm_epoch.py
+	$(BIN)/python benchmarks/report.py
+
+benchmark-overhead: install
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) demo_output .pytest_cache .hypothesis

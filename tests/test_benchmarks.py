@@ -1,0 +1,190 @@
+"""The benchmarks' protocol and report: what can be checked without the data and the peers."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+protocol, report = load("protocol"), load("report")
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    n, n_households = 600, 40
+    household = rng.integers(0, n_households, n)
+    y = (rng.random(n) < 0.3).astype(np.int8)
+    X = pd.DataFrame({"household_id": pd.Categorical(household)})
+    return protocol.Rows(X, y, np.where(y == 1, 1.0, 50.0))
+
+
+def test_weeks_follow_each_other_and_do_not_overlap():
+    parts = (protocol.TRAIN_WEEKS, protocol.VALIDATION_WEEKS, protocol.TEST_WEEKS)
+    assert [week for part in parts for week in part] == list(range(1, 54))
+
+
+def test_candidates_start_with_the_defaults_and_never_repeat():
+    space = {"lr": [3e-3, 1e-3, 1e-2], "dim": [16, 32], "l2": [0.0, 1e-6]}
+    settings = protocol.candidates(space)
+    assert settings[0] == {"lr": 3e-3, "dim": 16, "l2": 0.0}
+    assert len({tuple(s.items()) for s in settings}) == len(settings) == protocol.N_CANDIDATES
+    assert settings == protocol.candidates(space)
+
+
+def test_candidates_refuse_a_space_smaller_than_the_budget():
+    with pytest.raises(ValueError, match="must try 12 settings, but this space holds 2"):
+        protocol.candidates({"lr": [1e-3, 1e-2]})
+
+
+def test_load_rows_refuses_other_labels():
+    with pytest.raises(ValueError, match=r"label must be one of .*, got 'engaged'"):
+        protocol.load_rows("engaged", protocol.TEST_WEEKS)
+
+
+def test_measure_weighs_rows(rows):
+    p = np.random.default_rng(1).uniform(0.01, 0.6, len(rows))
+    measured = protocol.measure(rows, p)
+    repeated = np.repeat(np.arange(len(rows)), rows.weight.astype(int))
+    assert measured["auc"] == pytest.approx(roc_auc_score(rows.y[repeated], p[repeated]))
+    assert measured["log_loss"] == pytest.approx(log_loss(rows.y[repeated], p[repeated]))
+    assert measured["calibration"] == pytest.approx(p[repeated].sum() / rows.y[repeated].sum())
+
+
+def test_weights_that_follow_the_class_leave_the_auc_alone(rows):
+    score = np.random.default_rng(1).random(len(rows))
+    assert protocol.measure(rows, score)["auc"] == pytest.approx(roc_auc_score(rows.y, score))
+
+
+@pytest.mark.parametrize("decimals", [1, 12], ids=["ties", "no ties"])
+def test_resampled_auc_is_the_auc_of_the_resampled_rows(rows, decimals):
+    rng = np.random.default_rng(2)
+    score = np.round(rng.random(len(rows)) + 0.2 * rows.y, decimals)
+    cluster = rows.X["household_id"].cat.codes.to_numpy()
+    multiplicity = rng.multinomial(40, np.full(40, 1 / 40), size=11)
+    got = protocol.resampled_auc(rows.y, score, rows.weight, cluster, multiplicity)
+    for counts, auc in zip(multiplicity, got):
+        drawn = np.repeat(np.arange(len(rows)), counts[cluster])
+        weight = rows.weight[drawn]
+        assert auc == pytest.approx(
+            roc_auc_score(rows.y[drawn], score[drawn], sample_weight=weight)
+        )
+
+
+def test_interval_of_equal_scores_is_zero_and_of_a_better_score_is_above(rows):
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=len(rows))
+    good, bad = rows.y + noise, 0.2 * rows.y + noise
+    same = protocol.auc_difference(rows, good, good, 200)
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    lead = protocol.auc_difference(rows, good, bad, 200)
+    truth = roc_auc_score(rows.y, good) - roc_auc_score(rows.y, bad)
+    assert lead["difference"] == pytest.approx(truth)
+    assert 0 < lead["low"] < truth < lead["high"]
+    assert (lead["n_resamples"], lead["n_clusters"]) == (200, 40)
+
+
+def test_bootstrap_draws_households_not_rows():
+    # Each household is right or wrong as a whole: rows would promise ten times the certainty.
+    rng = np.random.default_rng(4)
+    household = np.repeat(np.arange(30), 100)
+    y = np.tile(np.array([0, 1], dtype=np.int8), 1500)
+    right = rng.random(30)[household] < 0.6
+    score = np.where(right, y, 1 - y) + 0.01 * rng.random(3000)
+    X = pd.DataFrame({"household_id": pd.Categorical(household)})
+    rows = protocol.Rows(X, y, np.ones(3000))
+    by_household = protocol.auc_difference(rows, score, rng.random(3000), 200)
+    alone = protocol.Rows(pd.DataFrame({"household_id": range(3000)}), y, np.ones(3000))
+    by_row = protocol.auc_difference(alone, score, rng.random(3000), 200)
+
+    def width(one):
+        return one["high"] - one["low"]
+
+    assert width(by_household) > 3 * width(by_row)
+
+
+def test_environment_names_versions_and_no_paths():
+    environment = protocol.environment("torch")
+    assert {"python", "numpy", "pandas", "scikit-learn", "torch"} == set(environment["versions"])
+    assert str(Path.home()) not in json.dumps(environment)
+
+
+IMPRESSIONS = {
+    "label": "converted",
+    "tuned_on": "converted",
+    "selection": "AUC on weeks 41-44",
+    "n_train": 1_000_000,
+    "n_test": 200_000,
+    "models": {
+        name: {
+            "tried": [{"setting": {"lr": 0.003}, "n_epochs": 4, "valid_auc": auc}],
+            "by_seed": [{"auc": auc, "log_loss": 0.01, "calibration": 1.0}] * 3,
+            "mean_of_seeds": {"auc": auc, "log_loss": 0.01, "calibration": 1.0},
+        }
+        for name, auc in {"FM": 0.912, "LightGBM": 0.905}.items()
+    },
+    "FM_minus": {
+        "LightGBM": {
+            part: {
+                "difference": 0.007,
+                "low": 0.005,
+                "high": 0.009,
+                "n_resamples": 1000,
+                "n_clusters": 2400,
+            }
+            for part in ("first_seed", "mean_of_seeds")
+        }
+    },
+    "versions": {"python": "3.11"},
+    "machine": {"processor": "a processor", "cores": 2, "threads": 2},
+}
+
+
+def test_page_shows_results_and_names_the_command_of_missing_ones(tmp_path):
+    (tmp_path / "impressions_converted.json").write_text(json.dumps(IMPRESSIONS))
+    page = report.page(tmp_path)
+    assert "| FM - LightGBM | +0.0070 [+0.0050, +0.0090] | +0.0070 [+0.0050, +0.0090] |" in page
+    assert "| FM | 0.9120 | 0.9120, 0.9120 | 0.9120 | 0.01000 | 1.00 | 0.9120 |" in page
+    assert "- FM: lr 0.003, n_epochs 4" in page
+    assert "Not measured yet: `python benchmarks/fm_epoch.py`." in page
+
+
+def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
+    config = {"lr": 0.001}
+    ours = {
+        "peer": "sk-adrec",
+        "versions": {"sk-adrec": "0.1"},
+        "config": config,
+        "n_train": 8192,
+        "seconds_per_step": 0.01,
+        "auc": {"1": 0.91, "3": 0.92},
+    }
+    slow = {
+        "peer": "slow",
+        "versions": {"slow": "2"},
+        "config": config,
+        "n_train": 4096,
+        "seconds_per_step": 0.5,
+        "auc": {"1": 0.7},
+    }
+    lines = report._epoch_table([ours, slow], 8192).splitlines()
+    assert lines[2] == "| sk-adrec 0.1 | 0.001 | 10.0 | 0.0 | 1.0 | 0.9100 | 0.9200 | 8,192 |"
+    assert lines[3] == "| slow 2 | 0.001 | 500.0 | 1.0 | 50.0 |  |  | 4,096 |"
+
+
+def test_committed_page_is_the_one_that_the_committed_results_give():
+    results, committed = BENCHMARKS / "results", BENCHMARKS.parent / "docs" / "benchmarks.md"
+    assert committed.read_text() == report.page(results)

@@ -12,11 +12,13 @@ __version__ = "0.1.0.dev0"
 _EXPORTS = {
     # submodules
     "datasets": ".datasets",
+    "inspection": ".inspection",
     "metrics": ".metrics",
     "preprocessing": ".preprocessing",
     "ranking": ".ranking",
     "utils": ".utils",
     # estimators and transformers
+    "CalibrationByGroupDisplay": ".inspection._calibration_by_group",
     "DownsampledClassifier": ".ranking._downsampled",
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",

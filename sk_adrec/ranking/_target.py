@@ -1,0 +1,31 @@
+"""The label of a ranker: two classes, of any type."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+def check_target(y) -> np.ndarray:
+    """y as a classification target of shape (n_samples,); a column is ravelled with a warning."""
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    return y
+
+
+def check_two_classes(classes: np.ndarray, y: np.ndarray) -> None:
+    """Raise ValueError unless there are two classes and every label of y is one of them."""
+    if len(classes) > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is "
+            f"{type_of_target(y)}: y has {len(classes)} classes"
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must have two classes, got one class: {classes[0]!r} in all "
+            f"{len(y)} rows of positive weight"
+        )
+    unseen = np.setdiff1d(y, classes)
+    if len(unseen):
+        raise ValueError(f"y must hold the labels {classes}, got {unseen[0]!r}")

@@ -125,7 +125,7 @@ class _GaucScorer:
         self._request.score.add_request(param="sample_weight", alias=None)
 
     def __call__(self, estimator, X, y, sample_weight=None):
-        groups = _column(X, self.group)
+        groups = read_column(X, self.group)
         # By the estimator's own classes: a fold may hold one label only.
         clicked = np.asarray(y) == estimator.classes_[1]
         if hasattr(estimator, "decision_function"):
@@ -151,8 +151,8 @@ class _GaucScorer:
         return True
 
 
-def _column(X, group):
-    """The column of X that holds the groups."""
+def read_column(X, group):
+    """The column of X that holds the groups, by name or position; other ones raise ValueError."""
     if not is_frame(X):
         array = np.asarray(X)
         if not isinstance(group, int | np.integer) or not -array.shape[1] <= group < array.shape[1]:

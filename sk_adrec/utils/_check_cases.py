@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def needs(*names: str):
     return mark
 
 
-def default_instance(Estimator: type[BaseEstimator]) -> BaseEstimator:
+def default_instance(Estimator: Callable[..., BaseEstimator]) -> BaseEstimator:
     """An estimator with its own defaults; a meta-estimator is given a factorisation machine."""
     required = [
         name

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_adrec import DownsampledClassifier
+from sk_adrec import DownsampledClassifier, FMClassifier
 from sk_adrec.datasets import make_ad_log
 from sk_adrec.metrics import calibration_ratio
 
@@ -192,6 +192,22 @@ def test_further_arguments_are_cut_to_the_rows():
     full = clone(model).set_params(negative_rate=1.0).fit(X, y, X_val=X_val, y_val=y_val)
     assert full.estimator_.given_["X"] is X
     assert full.estimator_.given_["X_val"] is X_val
+
+
+def test_early_stopping_sees_rows_like_those_of_training():
+    log = make_ad_log(12_000, base_rate=0.05, n_history=0, random_state=0)
+    train, valid = slice(0, 8_000), slice(8_000, None)
+    X, y = log.data, log.target.to_numpy()
+    inner = FMClassifier(max_epochs=3, early_stopping=True, random_state=0)
+    model = DownsampledClassifier(inner, negative_rate=0.1, random_state=0)
+    model.fit(X[train], y[train], X_val=X[valid], y_val=y[valid])
+    # About a third of the sampled rows are clicks: the loss is near that rate's entropy.
+    rate = y[valid].mean() / (y[valid].mean() + 0.1 * (1 - y[valid].mean()))
+    loss = -max(model.estimator_.validation_scores_)
+    assert loss == pytest.approx(-rate * np.log(rate) - (1 - rate) * np.log(1 - rate), rel=0.25)
+    assert calibration_ratio(y[valid], model.predict_proba(X[valid])[:, 1]) == pytest.approx(
+        1, abs=0.25
+    )
 
 
 def test_routing():

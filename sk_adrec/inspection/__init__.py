@@ -1,0 +1,7 @@
+"""Looking at fitted models: pictures that need matplotlib, loaded when one is drawn."""
+
+from .._lazy import lazy_exports
+
+_EXPORTS = {"CalibrationByGroupDisplay": "._calibration_by_group"}
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -45,7 +45,7 @@ def default_instance(Estimator: Callable[..., BaseEstimator]) -> BaseEstimator:
         if parameter.default is parameter.empty
     ]
     if required == ["estimator"]:
-        from ..ranking import FMClassifier
+        from ..ranking._fm import FMClassifier
 
         return Estimator(FMClassifier())
     return Estimator()

@@ -185,6 +185,61 @@ def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
     assert lines[3] == "| slow 2 | 0.001 | 500.0 | 1.0 | 50.0 |  |  | 4,096 |"
 
 
+def test_lead_is_over_the_fastest_of_the_others():
+    seconds = {"sk-adrec": 0.01, "fast": 0.05, "slow": 0.5}
+    reports = [{"peer": name, "seconds_per_step": s} for name, s in seconds.items()]
+    assert report._lead(reports, 3).startswith("The fastest of the others takes 5.0 times")
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Loads a script that imports its neighbours, as when it is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return load
+
+
+def test_many_ids_all_occur_and_fit_their_tables(scripts, monkeypatch):
+    fm_epoch = scripts("fm_epoch")
+    monkeypatch.setattr(fm_epoch, "MANY_IDS", 300)
+    codes = np.random.default_rng(0).integers(0, 5, (1000, 18), dtype=np.int32)
+    y = np.zeros(1000, dtype=np.int8)
+    arrays = {"X_train": codes, "y_train": y, "X_test": codes, "y_test": y, "w_test": y}
+    many = fm_epoch.with_many_ids(arrays | {"cardinalities": [5] * 18})
+    assert many["cardinalities"] == [300] * 4 + [5] * 14
+    for part in ("X_train", "X_test"):
+        assert (many[part] < many["cardinalities"]).all()
+    assert all(len(np.unique(column)) == 300 for column in many["X_train"].T[:4])
+    np.testing.assert_array_equal(many["X_train"][:, 4:], codes[:, 4:])
+
+
+def test_journal_goes_on_where_tuning_stopped(scripts, tmp_path):
+    impressions = scripts("impressions")
+
+    class Model:
+        name = "model"
+        space = {"lr": [0.1, 0.2, 0.3]}
+        calls = 0
+
+        def tune(self, setting, train, valid):
+            Model.calls += 1
+            return setting["lr"], {"n_epochs": 2}
+
+    path = tmp_path / "tried.jsonl"
+    first = impressions.tune(Model(), None, None, 2, impressions.Journal(path, fresh=False))
+    assert Model.calls == 2
+    again = impressions.tune(Model(), None, None, 3, impressions.Journal(path, fresh=False))
+    assert Model.calls == 3
+    assert again[0] == {"setting": {"lr": 0.3}, "n_epochs": 2, "valid_auc": 0.3}
+    assert all(one in again for one in first)
+    impressions.tune(Model(), None, None, 3, impressions.Journal(path, fresh=True))
+    assert Model.calls == 6
+
+
+def test_every_model_has_the_whole_budget(scripts):
+    for model in scripts("impressions").MODELS:
+        assert len(protocol.candidates(model.space)) == protocol.N_CANDIDATES
+
+
 def test_committed_page_is_the_one_that_the_committed_results_give():
     results, committed = BENCHMARKS / "results", BENCHMARKS.parent / "docs" / "benchmarks.md"
     assert committed.read_text() == report.page(results)

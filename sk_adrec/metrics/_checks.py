@@ -29,10 +29,12 @@ def is_positive(y_true, pos_label) -> np.ndarray:
     if pos_label is None and y_true.dtype.kind == "b":
         return y_true
     labels = pd.unique(y_true)
-    if len(labels) > 2 or pd.isna(labels).any():
+    missing = pd.isna(labels).any()
+    if len(labels) > 2 or missing:
+        got = "a missing label among " if missing else f"{len(labels)}: "
         raise ValueError(
-            f"y_true must hold two labels, got {len(labels)}: {labels[:5].tolist()}. Turn it into "
-            "0 and 1, and leave out rows whose label is missing"
+            f"y_true must hold two labels, got {got}{labels[:5].tolist()}. Turn it into 0 and 1, "
+            "and leave out rows whose label is missing"
         )
     found = set(labels.tolist())
     if pos_label is None:

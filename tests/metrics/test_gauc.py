@@ -130,6 +130,7 @@ def test_no_group_of_both_classes_is_nan(y):
     ("changed", "message"),
     [
         ({"y_true": [0, 1, 2]}, "y_true must hold two labels, got 3"),
+        ({"y_true": [0, 1, np.nan]}, "y_true must hold two labels, got a missing label among"),
         ({"y_true": ["a", "a", "a"]}, "y_true holds one label, 'a'.*pass pos_label"),
         ({"pos_label": 7}, r"pos_label must be one of \[0, 1\], got 7"),
         ({"y_score": [0.1, np.nan, 0.3]}, "y_score contains NaN"),

@@ -1,0 +1,182 @@
+"""The demo's pictures: are the probabilities right, and which model is better at what price."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.stats import chi2
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLORS = ("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "savefig.dpi": 150,
+}
+# Three bins per power of ten, from one in a million.
+EDGES = np.logspace(-6, 0, 19)
+# The observed rate of fewer conversions is not worth a dot.
+MIN_CONVERSIONS = 5
+
+
+def draw_reliability(
+    y: np.ndarray, weight: np.ndarray, probabilities: dict[str, np.ndarray], path: Path
+) -> Path:
+    """Observed against predicted conversion rate, in bins of the prediction, a panel per model.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        0 or 1.
+    weight : ndarray of shape (n,)
+        Impressions that each row stands for; 1 for conversions.
+    probabilities : dict of str to ndarray of shape (n,)
+        Model -> P(y = 1).
+    path : Path
+        Where the PNG goes.
+
+    Returns
+    -------
+    Path
+    """
+    limits = (2e-5, 0.7)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            2,
+            len(probabilities),
+            figsize=(3.6 * len(probabilities), 5.4),
+            sharex=True,
+            sharey="row",
+            height_ratios=[4, 1],
+            squeeze=False,
+            layout="constrained",
+        )
+        for (name, p), color, (top, bottom) in zip(probabilities.items(), COLORS, axes.T):
+            bins = reliability_bins(y, weight, p)
+            top.plot(limits, limits, color="0.6", lw=1, zorder=0)
+            top.vlines(bins["predicted"], bins["low"], bins["high"], color=color, lw=1.5)
+            top.plot(bins["predicted"], bins["observed"], "o", color=color, ms=5)
+            top.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+            ratio = (weight @ p) / (weight @ y)
+            top.set_title(f"{name}: {100 * (ratio - 1):+.0f} % too many", color=color)
+            share = np.histogram(p, EDGES, weights=weight)[0] / weight.sum()
+            bottom.stairs(100 * share, EDGES, fill=True, color=color, alpha=0.6)
+            bottom.set_xlabel("predicted conversion rate")
+            _percent_ticks(bottom.xaxis)
+        _percent_ticks(axes[0, 0].yaxis)
+        axes[0, 0].set_ylabel("observed conversion rate")
+        axes[0, 0].annotate("perfect", (0.05, 0.05), (0.012, 0.12), color="0.4",
+                            arrowprops={"arrowstyle": "-", "color": "0.6"})  # fmt: skip
+        axes[1, 0].set_ylabel("% of all\nimpressions")
+        figure.suptitle(
+            "What is predicted, does it happen? Weeks 45-53, 95 % intervals of the observed rate",
+            x=0.01,
+            ha="left",
+            fontsize=13,
+        )
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def reliability_bins(y: np.ndarray, weight: np.ndarray, p: np.ndarray) -> pd.DataFrame:
+    """Mean prediction, observed rate and its 95 % Poisson interval per bin of the prediction."""
+    bins = np.clip(np.digitize(p, EDGES) - 1, 0, len(EDGES) - 2)
+    impressions, predicted, conversions = (
+        np.bincount(bins, values, minlength=len(EDGES) - 1)
+        for values in (weight, weight * p, weight * y)
+    )
+    used = conversions >= MIN_CONVERSIONS
+    impressions, predicted, conversions = impressions[used], predicted[used], conversions[used]
+    return pd.DataFrame(
+        {
+            "predicted": predicted / impressions,
+            "observed": conversions / impressions,
+            "low": chi2.ppf(0.025, 2 * conversions) / 2 / impressions,
+            "high": chi2.ppf(0.975, 2 * conversions + 2) / 2 / impressions,
+        }
+    )
+
+
+def draw_comparison(aucs: dict[str, dict], table: pd.DataFrame, path: Path) -> Path:
+    """AUC in each segment of the test rows with intervals, and the seconds that it took.
+
+    Parameters
+    ----------
+    aucs : dict of str to dict
+        Segment -> model -> ndarray of shape (1 + n_resamples,): the AUC, then resampled ones.
+    table : DataFrame, indexed by model
+        With the columns "tune s", "fit s", "predict s".
+    path : Path
+        Where the PNG goes.
+
+    Returns
+    -------
+    Path
+    """
+    models = list(table.index)
+    place = {name: -position for position, name in enumerate(models)}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1,
+            len(aucs) + 1,
+            figsize=(3.1 * (len(aucs) + 1), 0.8 + 0.75 * len(models)),
+            sharey=True,
+            layout="constrained",
+        )
+        for axis, (segment, values) in zip(axes, aucs.items()):
+            for name, color in zip(models, COLORS):
+                low, high = np.quantile(values[name][1:], [0.025, 0.975])
+                _dot(axis, place[name], values[name][0], f"{values[name][0]:.3f}", color)
+                axis.hlines(place[name], low, high, color=color, lw=2)
+            axis.set(title=f"AUC, {segment}")
+        _draw_seconds(axes[-1], place, table)
+        axes[0].set_yticks(list(place.values()), models)
+        axes[0].set_ylim(-len(models) + 0.4, 0.6)
+        for axis in axes:
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+            axis.grid(axis="x", color="0.9")
+            axis.set_axisbelow(True)
+        figure.suptitle(
+            "Which model puts conversions first? Weeks 45-53, 95 % intervals over households",
+            x=0.01,
+            ha="left",
+            fontsize=13,
+        )
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def _draw_seconds(axis: Axes, place: dict[str, int], table: pd.DataFrame) -> None:
+    for name, color in zip(place, COLORS):
+        fit, predict = table.loc[name, "fit s"], table.loc[name, "predict s"]
+        axis.hlines(place[name], predict, fit, color=color, lw=1, alpha=0.5)
+        _dot(axis, place[name], fit, f"fit {fit:.0f}", color)
+        _dot(axis, place[name], predict, f"predict {predict:.1f}", color)
+    axis.set(title="seconds", xscale="log")
+    axis.margins(x=0.3)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _dot(axis: Axes, height: float, value: float, label: str, color: str) -> None:
+    axis.plot(value, height, "o", color=color, ms=7)
+    axis.annotate(
+        label, (value, height), (0, 8), textcoords="offset points", ha="center", color=color
+    )
+
+
+def _percent_ticks(axis) -> None:
+    axis.set_major_locator(LogLocator(10))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axis.set_minor_formatter(NullFormatter())

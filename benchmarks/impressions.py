@@ -34,6 +34,10 @@ from skorch.callbacks import EarlyStopping
 from sk_adrec import FMClassifier
 
 
+# A validation AUC that rises by less, within a model's patience, is no reason to train on.
+MIN_GAIN = 1e-4
+
+
 def category_codes(X):
     """Integer codes of categorical columns, shape (n, F), -1 = missing: one-hot's fast route."""
     return np.column_stack([X[name].cat.codes for name in X])
@@ -78,7 +82,7 @@ class LightGBM:
 
     name = "LightGBM"
     space = {
-        "num_leaves": [31, 15, 63, 127],
+        "num_leaves": [31, 15, 63],
         "learning_rate": [0.1, 0.05, 0.03],
         "min_child_samples": [20, 100, 500],
         "cat_smooth": [10, 50, 200],
@@ -97,7 +101,10 @@ class LightGBM:
             data,
             self.max_trees,
             valid_sets=[data.create_valid(valid.X, valid.y, weight=valid.weight)],
-            callbacks=[lightgbm.early_stopping(self.patience, verbose=False)],
+            callbacks=[
+                lightgbm.early_stopping(self.patience, verbose=False, min_delta=MIN_GAIN),
+                lightgbm.log_evaluation(100),
+            ],
         )
         return booster.best_score["valid_0"]["auc"], {"n_trees": booster.best_iteration}
 
@@ -136,7 +143,13 @@ class FM:
 
     def tune(self, setting, train, valid):
         """Validation AUC of a setting, and the number of epochs at its best."""
-        stop = EarlyStopping(monitor="valid_auc", lower_is_better=False, patience=self.patience)
+        stop = EarlyStopping(
+            monitor="valid_auc",
+            lower_is_better=False,
+            patience=self.patience,
+            threshold=MIN_GAIN,
+            threshold_mode="abs",
+        )
         model = FMClassifier(
             **setting,
             max_epochs=self.max_epochs,

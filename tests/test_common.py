@@ -16,13 +16,29 @@ ROUNDED_IN_FLOAT32 = (
 )
 
 
+# LightGBM bins, and bounds leaves, by numbers of rows: weights are not copies to it.
+ROWS_ARE_COUNTED = {
+    "check_sample_weight_equivalence_on_dense_data": "trees count rows",
+    "check_sample_weight_equivalence_on_sparse_data": "trees count rows",
+    "check_sample_weight_equals_repetition": "trees count rows",
+}
+
+
+def expected_failures(estimator):
+    """Checks that an estimator fails by its nature -> reason; they have to fail (strict xfail)."""
+    return ROWS_ARE_COUNTED if "gbdt" in estimator.get_params(deep=False) else {}
+
+
 def instances(**params):
     """One instance of every public estimator, with those of `params` set that it has."""
     for _, Estimator in all_estimators():
         yield with_params(default_instance(Estimator), **params)
 
 
-@sklearn_checks(list(instances(dtype="float64", batch_size=FULL_BATCH, random_state=0)))
+@sklearn_checks(
+    list(instances(dtype="float64", batch_size=FULL_BATCH, random_state=0)),
+    expected_failed_checks=expected_failures,
+)
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
@@ -46,7 +62,9 @@ def test_sklearn_checks_in_float32(estimator, check):
 
 
 @parametrize_with_checks(list(instances()))
-def test_own_checks(estimator, check):
+def test_own_checks(estimator, check, request):
+    if check.__name__ in (reasons := expected_failures(estimator)):
+        request.applymarker(pytest.mark.xfail(reason=reasons[check.__name__], strict=True))
     try:
         check(estimator)
     except AssertionError:

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -30,14 +29,18 @@ from ._leaves import Leaves, one_hot
 from ._online_logistic import OnlineLogisticRegression
 from ._target import check_target, check_two_classes
 
-# Rows from which early_stopping="auto" is on, as in HistGradientBoosting.
+# Rows from which early_stopping="auto" is on, as in HistGradientBoosting, and rows are held out.
 _EARLY_STOPPING_ROWS = 10_000
+# tree_fraction="auto" above that many rows.
+_TREE_FRACTION = 0.9
+# With fewer rows of a label, a part of the rows tells nothing: all rows train both layers.
+_LEAST_PER_LABEL = 10
 # Rows whose features exist at once in predict.
 _PREDICT_ROWS = 65_536
 # Set on every copy of `gbdt` that says nothing of its own: silent, and equal fits are bit-equal.
 _TREE_PARAMS = {"verbosity": -1, "deterministic": True, "force_col_wise": True}
 _DEFAULT_TREES = {"n_estimators": 200, "learning_rate": 0.1, "num_leaves": 31}
-_DEFAULT_C = 0.001
+_DEFAULT_C = 0.003
 
 
 @shared_docs
@@ -57,16 +60,18 @@ class GBDTLRClassifier(
         Give ``LGBMClassifier()`` to search its parameters: ``gbdt__num_leaves``.
     linear : classifier with predict_proba, default=None
         The linear layer, fitted on sparse rows. None is
-        :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.001``; its penalty pulls the
+        :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.003``; its penalty pulls the
         leaves' coefficients to the values that the trees gave them. Give an instance to search
         its parameters: ``linear__C``.
     passthrough : bool, default=True
         Whether the linear layer sees the columns of X beside the leaves: standardised numbers,
         one-hot ids, lists as the mean of their entries' one-hots; a scipy matrix as it is. False
         is the paper's model.
-    tree_fraction : float in (0, 1], default=1.0
-        Share of the rows that trains the trees; the others then train the linear layer, so that
-        it weighs leaves by rows which did not shape them. 1.0 trains both on all rows.
+    tree_fraction : "auto" or float in (0, 1], default="auto"
+        Share of the rows that trains the trees. The others, and the rows to stop on among them,
+        train the linear layer, so that it weighs leaves by rows which did not shape them. 1.0
+        trains both on all rows, which overfits where ids have few rows. "auto" is 0.9 above
+        10,000 rows, else 1.0; a label with fewer than 10 rows is never split.
     n_buckets : int, default=None
         Width to which leaves are hashed, for the linear layer and `transform`: it does not change
         when the trees are trained anew. None gives each leaf its own column.
@@ -144,7 +149,7 @@ class GBDTLRClassifier(
         linear=None,
         *,
         passthrough=True,
-        tree_fraction=1.0,
+        tree_fraction="auto",
         n_buckets=None,
         categorical_features="from_dtype",
         share_vocabulary=None,
@@ -290,7 +295,8 @@ class GBDTLRClassifier(
                 f"linear must be a classifier with predict_proba or None, got {self.linear!r}"
             )
         check_choice("passthrough", self.passthrough, (True, False))
-        check_number("tree_fraction", self.tree_fraction, 0, 1, closed="right")
+        if self.tree_fraction != "auto":
+            check_number("tree_fraction", self.tree_fraction, 0, 1, closed="right")
         if self.n_buckets is not None:
             check_number("n_buckets", self.n_buckets, 1, integer=True)
         check_number("max_len", self.max_len, 1, integer=True)
@@ -321,17 +327,26 @@ class GBDTLRClassifier(
 
     def _split(self, target, random_state, explicit):
         """Rows of the trees, of the linear layer, and to stop on (or None)."""
-        everything = rest = np.arange(len(target))
-        stop = self.early_stopping
-        if stop == "auto":
-            stop = len(target) > _EARLY_STOPPING_ROWS
+        everything = np.arange(len(target))
+        if np.bincount(target, minlength=2).min() < _LEAST_PER_LABEL:
+            return everything, everything, None
+        many = len(target) > _EARLY_STOPPING_ROWS
+        stop = many if self.early_stopping == "auto" else self.early_stopping
+        fraction = self.tree_fraction
+        if fraction == "auto":
+            fraction = _TREE_FRACTION if many else 1.0
+        held_out = 1 - fraction
+        if stop and not explicit:
+            held_out = max(held_out, self.validation_fraction)
+        if held_out == 0:
+            return everything, everything, None
+        rows = _shuffle_stratified(target, random_state)
+        share = round(held_out * len(rows))
+        tree_rows, other = np.sort(rows[share:]), np.sort(rows[:share])
         stop_rows = None
         if stop and not explicit:
-            rest, stop_rows = _stratified(rest, target, self.validation_fraction, random_state)
-        if self.tree_fraction == 1:
-            return rest, everything, stop_rows
-        tree_rows, _ = _stratified(rest, target, 1 - self.tree_fraction, random_state)
-        return tree_rows, np.setdiff1d(everything, tree_rows), stop_rows
+            stop_rows = np.sort(rows[: round(self.validation_fraction * len(rows))])
+        return tree_rows, everything if fraction == 1 else other, stop_rows
 
     def _fit_trees(self, X, target, weight, stop, seed):
         gbdt = lgb.LGBMClassifier(**_DEFAULT_TREES) if self.gbdt is None else clone(self.gbdt)
@@ -598,12 +613,13 @@ class GBDTLRClassifier(
             self.linear_.__setstate__(saved["linear"])
 
 
-def _stratified(rows, target, share, random_state):
-    """Rows in two parts, the second holding `share` of them, each with both labels."""
-    first, second = train_test_split(
-        rows, test_size=share, stratify=target[rows], random_state=random_state
-    )
-    return np.sort(first), np.sort(second)
+def _shuffle_stratified(target, random_state) -> np.ndarray:
+    """All rows at random, each stretch of which holds the labels in about the same shares."""
+    place = np.empty(len(target))
+    for label in (0, 1):
+        rows = np.flatnonzero(target == label)
+        place[rows] = (random_state.permutation(len(rows)) + 0.5) / len(rows)
+    return np.argsort(place, kind="stable")
 
 
 def _validation_set(gbdt, X, y) -> dict[str, Any]:

@@ -34,13 +34,15 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
     ----------
     C : float, default=1.0
         Inverse strength of the penalty: sum of weighted log losses + ``|coef - prior|^2 / (2 C)``.
-        The intercept is free. Smaller for many rare features.
+        The intercept is free, unless there is a prior: then it is pulled to 0 likewise. Smaller
+        for many rare features.
     lr : float, default=0.05
         Online step size alpha: coefficient j moves by ``alpha / (1 + sqrt(G_j))`` times its
         gradient, G_j being the sum of its squared gradients so far, those of `fit` included.
         Larger follows drift faster, and noise too.
     tol : float, default=1e-4
-        `fit` ends when no entry of the mean loss's gradient is larger.
+        `fit` ends when a diagonal Newton step would gain less than this share of the loss. It is
+        relative, so that click rates of 0.1 % and of 30 % are fitted equally well.
     max_iter : int, default=200
         Iterations of L-BFGS at most.
 
@@ -64,10 +66,10 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
     >>> from scipy.sparse import csr_matrix
     >>> from sk_adrec.ranking import OnlineLogisticRegression
     >>> X, y = csr_matrix([[1.0, 0.0], [0.0, 1.0]] * 20), np.tile([0, 1], 20)
-    >>> model = OnlineLogisticRegression().fit(X, y)
+    >>> model = OnlineLogisticRegression(lr=0.5).fit(X, y)
     >>> model.predict(X[:2])
     array([0, 1])
-    >>> for _ in range(500):
+    >>> for _ in range(200):
     ...     model = model.partial_fit(X[:2], [1, 0])
     >>> model.predict(X[:2])
     array([1, 0])
@@ -112,7 +114,8 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
             intercept = np.log((weight @ target + 0.5) / (weight @ (1 - target) + 0.5))
         self.coef_, self.intercept_, self.n_iter_ = prior[None], np.array([intercept]), 0
         if not one_label:
-            objective = _Objective(X, target, weight, self._logits(X), self.C)
+            start = self._logits(X)
+            objective = _Objective(X, target, weight, start, self.C, coef_prior is None)
             delta, shift, self.n_iter_ = objective.minimise(self.tol, self.max_iter)
             self.coef_, self.intercept_ = (prior + delta)[None], np.array([intercept + shift])
         residual = weight * (expit(self._logits(X)) - target)
@@ -183,7 +186,8 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """The more probable label of each row, shape (n_samples,)."""
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(int)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -199,26 +203,28 @@ class _Objective:
     of ten rows and one of ten thousand then take steps of like size, which saves most iterations.
     """
 
-    def __init__(self, X, target, weight, start, C):
+    def __init__(self, X, target, weight, start, C, free_intercept):
         self._X, self._XT = X, X.T
         self._target, self._weight, self._start = target, weight / weight.sum(), start
-        self._penalty = 1.0 / (C * weight.sum())
+        self._penalty = np.full(X.shape[1] + 1, 1.0 / (C * weight.sum()))
+        if free_intercept:
+            self._penalty[-1] = 0.0
         p = expit(start)
         curvature = self._weight * p * (1 - p)
-        bend = np.append(_squared(X).T @ curvature + self._penalty, curvature.sum())
+        bend = np.append(_squared(X).T @ curvature, curvature.sum()) + self._penalty
         self._scale = 1.0 / np.sqrt(np.maximum(bend, np.finfo(float).tiny))
-        self._largest = np.inf
+        self._gain = np.inf
 
     def minimise(self, tol: float, max_iter: int) -> tuple[np.ndarray, float, int]:
         """delta, shift and the number of iterations."""
 
         def stop_at_tolerance(intermediate_result):
-            if self._largest <= tol:
+            if self._gain <= tol:
                 raise StopIteration
 
         u = np.zeros(len(self._scale))
         self(u)
-        if self._largest <= tol:
+        if self._gain <= tol:
             return u[:-1], 0.0, 0
         found = optimize.minimize(
             self,
@@ -233,14 +239,15 @@ class _Objective:
 
     def __call__(self, u):
         step = u * self._scale
-        delta = step[:-1]
-        z = self._start + self._X @ delta + step[-1]
+        pull = self._penalty * step
+        z = self._start + self._X @ step[:-1] + step[-1]
         losses = np.logaddexp(0.0, z) - self._target * z
         residual = self._weight * (expit(z) - self._target)
-        gradient = np.append(self._XT @ residual + self._penalty * delta, residual.sum())
-        self._largest = np.abs(gradient).max()
-        loss = self._weight @ losses + 0.5 * self._penalty * (delta @ delta)
-        return loss, gradient * self._scale
+        gradient = np.append(self._XT @ residual, residual.sum()) + pull
+        scaled = gradient * self._scale
+        loss = self._weight @ losses + 0.5 * (pull @ step)
+        self._gain = 0.5 * (scaled @ scaled) / max(loss, np.finfo(float).tiny)
+        return loss, scaled
 
 
 def _online_step(X, target, weight, coef, intercept, squares, lr) -> None:

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from scipy.stats import chi2
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from scipy.special import expit
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLORS = ("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")
@@ -23,8 +23,8 @@ STYLE = {
 }
 # Three bins per power of ten, from one in a million.
 EDGES = np.logspace(-6, 0, 19)
-# The observed rate of fewer conversions is not worth a dot.
-MIN_CONVERSIONS = 5
+# Fewer conversions, or fewer other rows, are not worth a dot.
+MIN_ROWS = 5
 
 
 def draw_reliability(
@@ -47,7 +47,7 @@ def draw_reliability(
     -------
     Path
     """
-    limits = (2e-5, 0.7)
+    limits = (2e-5, 1.0)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             2,
@@ -66,7 +66,7 @@ def draw_reliability(
             top.plot(bins["predicted"], bins["observed"], "o", color=color, ms=5)
             top.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
             ratio = (weight @ p) / (weight @ y)
-            top.set_title(f"{name}: {100 * (ratio - 1):+.0f} % too many", color=color)
+            top.set_title(f"{name}\n{ratio:.2f} predicted for each conversion", color=color)
             share = np.histogram(p, EDGES, weights=weight)[0] / weight.sum()
             bottom.stairs(100 * share, EDGES, fill=True, color=color, alpha=0.6)
             bottom.set_xlabel("predicted conversion rate")
@@ -88,33 +88,43 @@ def draw_reliability(
 
 
 def reliability_bins(y: np.ndarray, weight: np.ndarray, p: np.ndarray) -> pd.DataFrame:
-    """Mean prediction, observed rate and its 95 % Poisson interval per bin of the prediction."""
+    """Mean prediction, observed rate and its 95 % interval in bins of the prediction.
+
+    The interval is that of the log odds from k conversions and m other rows, each of which stands
+    for many: their logarithm has the variance 1 / k + 1 / m.
+    """
     bins = np.clip(np.digitize(p, EDGES) - 1, 0, len(EDGES) - 2)
-    impressions, predicted, conversions = (
+    impressions, predicted, converted, k, m = (
         np.bincount(bins, values, minlength=len(EDGES) - 1)
-        for values in (weight, weight * p, weight * y)
+        for values in (weight, weight * p, weight * y, y, 1 - y)
     )
-    used = conversions >= MIN_CONVERSIONS
-    impressions, predicted, conversions = impressions[used], predicted[used], conversions[used]
+    used = (k >= MIN_ROWS) & (m >= MIN_ROWS)
+    impressions, predicted, converted = impressions[used], predicted[used], converted[used]
+    log_odds = np.log(converted / (impressions - converted))
+    margin = 1.96 * np.sqrt(1 / k[used] + 1 / m[used])
     return pd.DataFrame(
         {
             "predicted": predicted / impressions,
-            "observed": conversions / impressions,
-            "low": chi2.ppf(0.025, 2 * conversions) / 2 / impressions,
-            "high": chi2.ppf(0.975, 2 * conversions + 2) / 2 / impressions,
+            "observed": converted / impressions,
+            "low": expit(log_odds - margin),
+            "high": expit(log_odds + margin),
         }
     )
 
 
-def draw_comparison(aucs: dict[str, dict], table: pd.DataFrame, path: Path) -> Path:
+def draw_comparison(
+    aucs: dict[str, dict], conversions: pd.Series, table: pd.DataFrame, path: Path
+) -> Path:
     """AUC in each segment of the test rows with intervals, and the seconds that it took.
 
     Parameters
     ----------
     aucs : dict of str to dict
         Segment -> model -> ndarray of shape (1 + n_resamples,): the AUC, then resampled ones.
+    conversions : Series
+        Segment -> its conversions.
     table : DataFrame, indexed by model
-        With the columns "tune s", "fit s", "predict s".
+        With the columns "fit s" and "predict s".
     path : Path
         Where the PNG goes.
 
@@ -128,7 +138,7 @@ def draw_comparison(aucs: dict[str, dict], table: pd.DataFrame, path: Path) -> P
         figure, axes = plt.subplots(
             1,
             len(aucs) + 1,
-            figsize=(3.1 * (len(aucs) + 1), 0.8 + 0.75 * len(models)),
+            figsize=(2.6 * (len(aucs) + 1), 1.2 + 0.8 * len(models)),
             sharey=True,
             layout="constrained",
         )
@@ -137,7 +147,9 @@ def draw_comparison(aucs: dict[str, dict], table: pd.DataFrame, path: Path) -> P
                 low, high = np.quantile(values[name][1:], [0.025, 0.975])
                 _dot(axis, place[name], values[name][0], f"{values[name][0]:.3f}", color)
                 axis.hlines(place[name], low, high, color=color, lw=2)
-            axis.set(title=f"AUC, {segment}")
+            axis.set(title=f"AUC, {segment}\n{conversions[segment]:,} conversions")
+            axis.margins(x=0.15)
+            axis.xaxis.set_major_locator(MaxNLocator(3))
         _draw_seconds(axes[-1], place, table)
         axes[0].set_yticks(list(place.values()), models)
         axes[0].set_ylim(-len(models) + 0.4, 0.6)
@@ -162,18 +174,19 @@ def _draw_seconds(axis: Axes, place: dict[str, int], table: pd.DataFrame) -> Non
         fit, predict = table.loc[name, "fit s"], table.loc[name, "predict s"]
         axis.hlines(place[name], predict, fit, color=color, lw=1, alpha=0.5)
         _dot(axis, place[name], fit, f"fit {fit:.0f}", color)
-        _dot(axis, place[name], predict, f"predict {predict:.1f}", color)
-    axis.set(title="seconds", xscale="log")
+        _dot(axis, place[name], predict, f"predict {predict:.1f}", color, below=True)
+    axis.set(title="seconds,\nall rows", xscale="log")
     axis.margins(x=0.3)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _dot(axis: Axes, height: float, value: float, label: str, color: str) -> None:
-    axis.plot(value, height, "o", color=color, ms=7)
-    axis.annotate(
-        label, (value, height), (0, 8), textcoords="offset points", ha="center", color=color
-    )
+def _dot(
+    axis: Axes, height: float, value: float, label: str, color: str, below: bool = False
+) -> None:
+    axis.plot(value, height, "o", color=color, ms=7, mfc="white" if below else color)
+    place = {"xytext": (0, -17 if below else 8), "textcoords": "offset points", "ha": "center"}
+    axis.annotate(label, (value, height), color=color, **place)
 
 
 def _percent_ticks(axis) -> None:

@@ -105,7 +105,7 @@ def contenders(cache: str) -> dict[str, tuple[Pipeline, list[dict]]]:
     return {
         "logistic regression": (
             Pipeline([("one_hot", one_hot), ("linear", _weighted(linear))], memory=cache),
-            [{"linear__C": [0.3, 1.0, 3.0]}],
+            [{"linear__C": [0.1, 0.3, 1.0]}],
         ),
         "LightGBM": (
             Pipeline([("trees", _weighted(trees))]),
@@ -246,10 +246,8 @@ def remarks(aucs: dict, table: pd.DataFrame, train: Rows, test: Rows) -> None:
         difference = aucs[best] - aucs[other]
         low, high = np.quantile(difference[1:], [0.025, 0.975])
         print(f"AUC of {best} minus {other}: {difference[0]:+.4f} (95 % {low:+.4f} to {high:+.4f})")
-    off = np.log(table["predicted/observed"]).abs()
-    print(
-        f"Least log loss: {table['log loss'].idxmin()}. Nearest to the observed sum: {off.idxmin()}."
-    )
+    nearest = np.log(table["predicted/observed"]).abs().idxmin()
+    print(f"Least log loss: {table['log loss'].idxmin()}. Calibrated best: {nearest}.")
     before, after = (np.average(rows.y, weights=rows.weight) for rows in (train, test))
     print(
         f"Converted: {before:.4%} of impressions in weeks 1-44, {after:.4%} in weeks 45-53; no "

@@ -1,9 +1,13 @@
 """The Python in README.md and CONTRIBUTING.md runs, and the links in all pages lead somewhere."""
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import sk_adrec
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,11 +46,6 @@ def test_readme_shows_a_model():
 
 
 def test_api_page_lists_every_public_name():
-    import importlib
-    import pkgutil
-
-    import sk_adrec
-
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`([A-Za-z_]+)`", text))
     for module in pkgutil.iter_modules(sk_adrec.__path__):

@@ -44,7 +44,7 @@ _DEFAULT_C = 0.003
 
 
 @shared_docs
-class GBDTLRClassifier(
+class GBDTLRClassifier(  # type: ignore[call-arg]
     ClassifierMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Click probability from a logistic regression on the leaves of boosted trees.
@@ -396,8 +396,8 @@ class GBDTLRClassifier(
 
     def _fit_encoder(self, X, weight) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
+        self.encoder_: Any = None
         if self._is_sparse:
-            self.encoder_ = None
             return self._encode(X)
         self.encoder_ = LogEncoder(
             categorical_features=self.categorical_features,

@@ -56,7 +56,7 @@ class Leaves:
         """The leaves of n rows, shape (n, n_columns): a one per tree, in the order of the trees."""
         n_rows, n_trees = X.shape[0], len(self._starts)
         columns = np.empty((n_rows, n_trees), dtype=np.int32)
-        threads = {} if self._n_jobs is None else {"num_threads": self._n_jobs}
+        threads: dict[str, Any] = {} if self._n_jobs is None else {"num_threads": self._n_jobs}
         for begin in range(0, n_rows, _ROWS):
             rows = slice(begin, begin + _ROWS)
             found = self.booster.predict(X[rows], pred_leaf=True, **threads)

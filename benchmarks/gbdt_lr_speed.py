@@ -1,0 +1,119 @@
+"""Time GBDTLRClassifier against the same trees, one-hot encoded, under scikit-learn's solvers.
+
+    python benchmarks/gbdt_lr_speed.py --output benchmarks/results/gbdt_lr_speed.json
+
+The rivals are what one writes by hand: LightGBM leaves -> OneHotEncoder -> hstack with the scaled
+numbers -> LogisticRegression, by (a) saga with at most 300 iterations and (b) lbfgs. All have the
+same LightGBM parameters and rows. Seconds are of the whole fit, trees included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+import warnings
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import sklearn
+from scipy import sparse
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sk_adrec import GBDTLRClassifier
+from sk_adrec.datasets import make_ad_log
+
+TREES = {
+    "n_estimators": 100, "num_leaves": 31, "random_state": 0, "n_jobs": 2, "verbosity": -1,
+    "deterministic": True, "force_col_wise": True,
+}  # fmt: skip
+SOLVERS = {"saga": {"solver": "saga", "max_iter": 300}, "lbfgs": {"max_iter": 1000}}
+
+
+def by_hand(X, y, X_test, **solver):
+    """Seconds of the trees, seconds of the rest, probabilities of X_test, iterations."""
+    begin = time.perf_counter()
+    ids = X.select_dtypes(exclude="number").columns
+    known = {name: X[name].astype("category").dtype for name in ids}
+    gbdt = lgb.LGBMClassifier(**TREES).fit(X.astype(known), y)
+    trees = time.perf_counter() - begin
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    numbers = make_column_transformer(
+        (
+            make_pipeline(SimpleImputer(), StandardScaler()),
+            make_column_selector(dtype_include="number"),
+        )
+    )
+    leaves = encoder.fit_transform(gbdt.predict(X.astype(known), pred_leaf=True))
+    features = sparse.hstack([leaves, numbers.fit_transform(X)], format="csr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        linear = LogisticRegression(random_state=0, **solver).fit(features, y)
+    total = time.perf_counter() - begin
+    leaves = encoder.transform(gbdt.predict(X_test.astype(known), pred_leaf=True))
+    p = linear.predict_proba(sparse.hstack([leaves, numbers.transform(X_test)], format="csr"))
+    return trees, total - trees, p[:, 1], int(linear.n_iter_[0])
+
+
+def ours(X, y, X_test):
+    """Seconds of the whole fit, probabilities of X_test, and the model."""
+    model = GBDTLRClassifier(lgb.LGBMClassifier(**TREES), early_stopping=False, random_state=0)
+    begin = time.perf_counter()
+    model.fit(X, y)
+    total = time.perf_counter() - begin
+    p = model.predict_proba(X_test)[:, 1]
+    return total, p, model
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    log = make_ad_log(args.rows + 50_000, n_history=0, random_state=0)
+    X, y = log.data, log.target.to_numpy()
+    train, test = slice(0, args.rows), slice(args.rows, None)
+    total, p, model = ours(X[train], y[train], X[test])
+    best = log_loss(y[test], log.p_click[test])
+    result = {"sk_adrec": {"fit_seconds": total, "log_loss": log_loss(y[test], p)}}
+    trees = model.booster_.predict(model._tree_input(model._encode(X[test])))
+    result["sk_adrec"]["log_loss_of_trees"] = log_loss(y[test], trees)
+    million = X.iloc[np.resize(np.arange(len(X)), 1_000_000)]
+    begin = time.perf_counter()
+    model.transform(million)
+    result["sk_adrec"]["transform_1M_rows_seconds"] = time.perf_counter() - begin
+    for name in args.solvers:
+        seconds_trees, rest, p, n_iter = by_hand(X[train], y[train], X[test], **SOLVERS[name])
+        result[name] = {
+            "fit_seconds": seconds_trees + rest,
+            "of_which_trees": seconds_trees,
+            "log_loss": log_loss(y[test], p),
+            "iterations": n_iter,
+            "times_slower": (seconds_trees + rest) / total,
+        }
+    result["best_possible_log_loss"] = best
+    result["versions"] = {
+        "sklearn": sklearn.__version__,
+        "lightgbm": lgb.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": args.rows,
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,12 +6,11 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._base import BaseTorchEstimator
 from .._validation import check_choice
 from ..losses import FocalLoss, LogLoss
+from ._target import check_target, check_two_classes
 
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
@@ -20,26 +19,12 @@ class BaseRanker(ClassifierMixin, BaseTorchEstimator):
     """One row per impression, y of two classes; the module returns a logit of shape (B,)."""
 
     def _check_target(self, y):
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        return y
+        return check_target(y)
 
     def _encode_target(self, y, weight, *, reset):
         if reset:
             self.classes_ = np.unique(y)
-        if len(self.classes_) > 2:
-            raise ValueError(
-                "Only binary classification is supported. The type of the target is "
-                f"{type_of_target(y)}: y has {len(self.classes_)} classes"
-            )
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y must have two classes, got one class: {self.classes_[0]!r} in all "
-                f"{len(y)} rows of positive weight"
-            )
-        unseen = np.setdiff1d(y, self.classes_)
-        if len(unseen):
-            raise ValueError(f"y must hold the labels {self.classes_}, got {unseen[0]!r}")
+        check_two_classes(self.classes_, y)
         return (y == self.classes_[1]).astype(self.dtype)
 
     def _check_params(self):

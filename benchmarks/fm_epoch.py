@@ -32,8 +32,8 @@ SPLITS = {
     "test": ([*protocol.TRAIN_WEEKS, *protocol.VALIDATION_WEEKS], protocol.TEST_WEEKS),
     "validation": (protocol.TRAIN_WEEKS, protocol.VALIDATION_WEEKS),
 }
-# The peers' usual rate, and one other, for all alike: of 3e-3 and 5e-3 the better one after 3 epochs
-# on weeks 41-44, for FuxiCTR (.9105, .9109) as for this library (.9109, .9118).
+# The peers' usual rate, and one other, for all alike: of 3e-3 and 5e-3 the better after 3 epochs on
+# weeks 41-44, for FuxiCTR (.9105, .9109) as for this library (.9109, .9118).
 LEARNING_RATES = (1e-3, 5e-3)
 BATCH_SIZE, EPOCHS = 4096, 3
 # An epoch of NextRec takes minutes: 50 steps tell its speed.

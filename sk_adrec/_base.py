@@ -40,6 +40,8 @@ _EARLY_STOPPING_ROWS = 10_000
 _PREDICT_BATCH = 16_384
 # batch_size="auto": so many steps per pass, within these numbers of rows.
 _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
+# Types of hyper-parameters that a file keeps as they were in fit.
+_PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
@@ -111,11 +113,24 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
                 "optimizer must be 'auto' or a class such as torch.optim.AdamW, "
                 f"got {self.optimizer!r}"
             )
-        unknown = _OWN_NET_PARAMS.intersection(self.net_params or ())
-        if unknown:
-            raise ValueError(
-                f"net_params must not set {sorted(unknown)}: use the estimator's own parameters"
-            )
+        check_number("min_frequency", self.min_frequency, 0, closed="neither")
+        if not isinstance(self.net_params or {}, dict):
+            raise TypeError(f"net_params must be a dict or None, got {self.net_params!r}")
+        taken = [
+            name
+            for name in self.net_params or {}
+            if name in _OWN_NET_PARAMS or name.startswith(("iterator_", "dataset"))
+        ]
+        if taken:
+            raise ValueError(f"net_params must not set {taken}: use the estimator's own parameters")
+        if self.device != "auto":
+            try:
+                torch.device(self.device)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"device must be 'auto', 'cpu', 'cuda' or another torch device, "
+                    f"got {self.device!r}"
+                ) from error
 
     def _prior(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
         """The ``Schema.prior`` of an encoded target."""
@@ -159,14 +174,18 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         if (X_val is None) != (y_val is None):
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"X_val and y_val go together: got {given} without {missing}")
+        if sample_weight_val is not None and X_val is None:
+            raise ValueError("sample_weight_val needs X_val and y_val")
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
+        params = self.get_params(deep=False)
+        self._params_of_fit = {k: v for k, v in params.items() if isinstance(v, _PLAIN)}
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
         if classes is not None:
             self.classes_ = np.unique(classes)
         random_state = check_random_state(self.random_state)
         train, valid = self._split(y, random_state, explicit=X_val is not None)
-        encoded = self._fit_encoder(X, weight, valid)
+        encoded = self._fit_encoder(X, weight, train, valid)
         target = self._encode_target(y, weight, reset=classes is None)
         valid_rows = None
         if X_val is not None:
@@ -212,14 +231,12 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             )
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
         target = self._encode_target(y, weight, reset=False)
-        if self.grow_vocabulary and not self._is_sparse:
-            encoded = self._grow(X, weight)
-        else:
-            encoded = self._encode(X)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
             torch.manual_seed(seed + len(self.loss_curve_))
-            self._continue(_rows(encoded, target, weight, None, self.dtype))
+            grows = self.grow_vocabulary and not self._is_sparse
+            encoded = self._grow(X, weight) if grows else self._encode(X)
+            self._continue(_rows(encoded, target, weight, None, self._params_of_fit["dtype"]))
         return self
 
     def _check_rows(self, X, y, sample_weight, *, reset):
@@ -246,7 +263,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             return None, None
         return split_rows(np.asarray(y), self.validation_fraction, random_state)
 
-    def _fit_encoder(self, X, weight, valid) -> Encoded:
+    def _fit_encoder(self, X, weight, train, valid) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
         if self._is_sparse:
             self.encoder_: Any = None
@@ -265,7 +282,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         encoded = self.encoder_.fit_transform(X, sample_weight=weight)
         # A column without missing values in fit never trains its row for them: there a missing
         # value is an unknown one.
-        self._missing_code = (encoded.categorical != 0).all(axis=0).astype(np.int32)
+        codes = encoded.categorical if train is None else encoded.categorical[train]
+        self._missing_code = (codes != 0).all(axis=0).astype(np.int32)
         return encoded
 
     def _validation_rows(self, X_val, y_val, sample_weight_val) -> TrainingRows:
@@ -287,9 +305,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _make_net(self, module, valid_rows, seed, batch_size, loading=False) -> LogNet:
         callbacks = copy.deepcopy(list(self.callbacks or []))
-        if valid_rows is not None:
+        if valid_rows is not None and self.early_stopping:
             # First, so that it has seen the epoch after which another callback stops.
-            callbacks.insert(0, RestoreBest(self.n_iter_no_change if self.early_stopping else None))
+            callbacks.insert(0, RestoreBest(self.n_iter_no_change))
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.optimizer == "auto":
@@ -334,18 +352,29 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _continue(self, rows: TrainingRows) -> None:
         net = self.net_
         net.set_params(max_epochs=1, batch_size=self._rows_per_batch(len(rows)))
+        net.id_dropout = self.id_dropout
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.lr
+            if "l2" in group:
+                group["l2"] = self.l2
+        # There are no validation rows now, so nothing can be monitored on them.
         net.callbacks_ = [
             (name, callback)
             for name, callback in net.callbacks_
             if not isinstance(callback, RestoreBest)
+            and not str(getattr(callback, "monitor", "")).startswith("valid")
         ]
         net.partial_fit(rows)
         self.loss_curve_.append(net.history[-1, "train_loss"])
         self.n_iter_ = len(self.loss_curve_)
 
     def _grow(self, X, weight) -> Encoded:
+        before = self._make_schema().cardinalities
         encoded = self.encoder_.grow(X, sample_weight=weight)
+        np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
         cardinalities = self._make_schema().cardinalities
+        if cardinalities == before:
+            return encoded
         for block in self.net_.module_.modules():
             if isinstance(block, FusedEmbedding):
                 block.grow(
@@ -362,7 +391,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         elif hasattr(X, "tocsr") and not self._is_sparse:
             X = X.toarray()
         if self._is_sparse:
-            return Encoded.of_sparse(X, self.dtype)
+            return Encoded.of_sparse(X, self._params_of_fit["dtype"])
         encoded = self.encoder_.transform(X)
         np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
         return encoded
@@ -433,8 +462,12 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
         )
         with torch.random.fork_rng():
+            # The module is that of the fit, whatever set_params has changed since.
+            now = dict(vars(self))
+            vars(self).update(self._params_of_fit)
             module = self._new_module()
-            module.load_state_dict({k: torch.from_numpy(v) for k, v in saved["module"].items()})
+            vars(self).update(now)
+            module.load_state_dict({k: torch.tensor(v) for k, v in saved["module"].items()})
             net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
             self.net_ = net.initialize()
         self.net_.module_.eval()
@@ -443,4 +476,6 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:
     """Rows with weights of mean 1, so that a batch's loss is an unbiased part of the whole."""
     mean = weight.mean() if rows is None else weight[rows].mean()
+    if target.dtype.kind == "f":
+        target = target.astype(dtype, copy=False)
     return TrainingRows(encoded, target, (weight / mean).astype(dtype), rows)

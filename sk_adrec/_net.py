@@ -163,7 +163,13 @@ class LogNet(NeuralNet):
             if collect:
                 outputs.append(step["y_pred"])
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_loss", float(total) / count)
+        loss = float(total) / count
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"The {prefix} loss of epoch {len(self.history)} is {loss}: the fit has diverged. "
+                "Lower lr, or rescale columns with very large values."
+            )
+        self.history.record(f"{prefix}_loss", loss)
         if collect:
             name, function = self.metric
             data = iterator.data

@@ -14,7 +14,9 @@ from sklearn.utils.validation import validate_data
 
 def is_frame(X) -> bool:
     """Whether X is a pandas or Polars data frame."""
-    return hasattr(X, "iloc") or nw.dependencies.is_into_dataframe(X)
+    if hasattr(X, "iloc"):
+        return X.ndim == 2
+    return nw.dependencies.is_into_dataframe(X)
 
 
 def check_X(estimator, X, *, reset: bool):
@@ -47,8 +49,10 @@ def check_X(estimator, X, *, reset: bool):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
+    # In a sparse matrix what is missing is zero: NaN has no meaning there.
+    finite = True if hasattr(X, "tocsr") else "allow-nan"
     return validate_data(
-        estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan"
+        estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
     )
 
 
@@ -58,7 +62,7 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
     if sample_weight is None:
         return np.ones(len(y))
     if isinstance(sample_weight, numbers.Real):
-        return np.full(len(y), float(sample_weight))
+        sample_weight = np.full(len(y), float(sample_weight))
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )

@@ -68,7 +68,8 @@ class Batch:
         """Wrap encoded arrays (no copy on the CPU)."""
 
         def tensor(array):
-            return torch.from_numpy(array).to(device)
+            # A memory map of joblib's is read-only, which torch cannot express.
+            return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
         sparse = encoded.sparse
         return cls(

@@ -265,7 +265,7 @@ def to_float(column: Column, where: str) -> np.ndarray:
             column = np.where(pd.isna(column), np.nan, column)
         values = column.astype(np.float64, copy=False)
     else:
-        values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+        values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     # A finite sum proves that all is finite; the costlier test runs only where it is not.
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()
@@ -310,7 +310,8 @@ def _object_lists(column: np.ndarray, where: str) -> pa.Array | tuple[np.ndarray
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         # Entries of several types: Arrow has no name for them, a list of objects has.
         lists = column.copy()
-        lists[missing] = [()] * int(missing.sum())
+        for row in np.flatnonzero(missing):
+            lists[row] = ()
         lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
         entries = np.empty(int(lengths.sum()), dtype=object)
         entries[:] = list(chain.from_iterable(lists))

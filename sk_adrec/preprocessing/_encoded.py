@@ -84,7 +84,11 @@ class Encoded:
 
     @classmethod
     def of_sparse(cls, X: csr_matrix, dtype: str) -> Encoded:
-        """A scipy matrix as it is, its values in `dtype`."""
+        """A scipy matrix, its values in `dtype`; duplicate entries are added, zeros left out."""
+        if not X.has_canonical_format or (X.data == 0).any():
+            X = X.copy()
+            X.sum_duplicates()
+            X.eliminate_zeros()
         nothing = np.empty((X.shape[0], 0), dtype)
         return cls(nothing, nothing.astype(np.int32), sparse=X.astype(dtype, copy=False))
 

@@ -139,6 +139,12 @@ class LogEncoder:
         }
         floats = [to_float(columns[j], table.describe(j)) for j in self._numeric]
         self._moments = Moments.fit(floats, sample_weight)
+        for j, scale in zip(self._numeric, self._moments.scales):
+            if not np.isfinite(scale):
+                raise ValueError(
+                    f"{table.describe(j)} holds numbers too large to standardise (their squares "
+                    "overflow). Rescale the column, or replace them by NaN."
+                )
         return self._encode(table, columns, sample_weight, Vocabulary.fit_counts, floats)
 
     def transform(self, X: Any) -> Encoded:

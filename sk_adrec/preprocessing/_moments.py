@@ -7,6 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
+# Standard deviations beyond which a number counts as this far: squares stay finite in float32.
+_FARTHEST = 1e6
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -16,7 +19,7 @@ class Moments:
     ----------
     means, scales : ndarray of shape (n_numeric,), float64
         Weighted mean and standard deviation of the values that are not missing; 0 and 1 where
-        there are none, scale 1 for a constant column.
+        there are none, scale 1 for a constant column, inf where the variance overflows.
     indicators : list of int
         Positions of the columns with missing values.
     """
@@ -46,7 +49,9 @@ class Moments:
         """Standardised columns, then indicators, shape (n_rows, n_numeric + n_indicators)."""
         out = np.empty((n_rows, len(columns) + len(self.indicators)), dtype=dtype)
         for position, values in enumerate(columns):
-            scaled = (values - self.means[position]) / self.scales[position]
+            with np.errstate(over="ignore"):
+                scaled = (values - self.means[position]) / self.scales[position]
+            np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
             missing = np.isnan(scaled)
             scaled[missing] = 0.0
             out[:, position] = scaled
@@ -66,7 +71,10 @@ class Moments:
 
 def _mean_and_scale(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
     mean = np.average(values, weights=weight)
-    variance = np.average((values - mean) ** 2, weights=weight)
+    with np.errstate(over="ignore"):
+        variance = np.average((values - mean) ** 2, weights=weight)
+    if not np.isfinite(variance):
+        return float(mean), np.inf
     # The bound of a two-pass variance's rounding (Chan, Golub and LeVeque, "Algorithms for
     # computing the sample variance", 1983): below it the column is constant.
     noise = len(values) * np.finfo(np.float64).eps

@@ -73,7 +73,8 @@ def specify(
             f"got {categorical_features!r}."
         )
     owners = _owners(table, share_vocabulary)
-    declared |= {names.index(name) for name in (*owners, *owners.values())}
+    shared = [*owners, *owners.values()]
+    declared |= find_columns(shared, table.names, "share_vocabulary")
     specs = []
     for position, column in enumerate(columns):
         name = names[position]
@@ -91,6 +92,11 @@ def specify(
 def _owners(table: Table, share_vocabulary: Mapping[Name, Name]) -> dict[Name, Name]:
     owners = dict(share_vocabulary)
     find_columns([*owners, *owners.values()], table.names, "share_vocabulary")
+    by_position = [name for name in (*owners, *owners.values()) if name not in table.names]
+    if by_position:
+        raise ValueError(
+            f"share_vocabulary must give columns by their names, got the position {by_position[0]}"
+        )
     for name, owner in owners.items():
         if owner in owners:
             raise ValueError(

@@ -133,7 +133,10 @@ class Vocabulary:
 
     def _is_frequent(self, counts: np.ndarray) -> np.ndarray:
         least = self.min_frequency
-        if isinstance(least, float) and least < 1:
+        if least == 1:
+            # The default knows every id that occurs, also where weights are below one.
+            return counts > 0
+        if least < 1:
             least = least * counts.sum()
         return (counts > 0) & (counts >= least * (1 - _ROUNDING))
 

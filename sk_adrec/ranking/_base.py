@@ -66,8 +66,9 @@ class BaseRanker(ClassifierMixin, BaseTorchEstimator):
         -------
         ndarray of shape (n_samples, 2)
         """
-        p = expit(self._forward(X))
-        return np.column_stack([1 - p, p])
+        logits = self._forward(X)
+        # 1 - p would round the smaller probability to 0.
+        return np.column_stack([expit(-logits), expit(logits)])
 
     def predict(self, X):
         """The more probable label of each row.

@@ -181,8 +181,8 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         """Probabilities of both classes, shape (n_samples, 2)."""
-        p = expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
+        logits = self.decision_function(X)
+        return np.column_stack([expit(-logits), expit(logits)])
 
     def predict(self, X):
         """The more probable label of each row, shape (n_samples,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -10,6 +11,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 def check_target(y) -> np.ndarray:
     """y as a classification target of shape (n_samples,); a column is ravelled with a warning."""
     y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "O" and pd.isna(y).any():
+        raise ValueError(
+            f"y must have a label in every row: it is missing (None or NaN) in row "
+            f"{pd.isna(y).argmax()} and {pd.isna(y).sum() - 1} more. Drop those rows."
+        )
     check_classification_targets(y)
     return y
 

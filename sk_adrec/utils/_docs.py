@@ -69,7 +69,8 @@ PARAMETERS = {
     "early_stopping": """
     early_stopping : "auto" or bool, default="auto"
         Stop when the loss on validation rows no longer falls, and restore the best epoch. "auto"
-        is True above 10,000 rows.
+        is True above 10,000 rows and wherever fit gets `X_val`. False with `X_val` only records
+        the validation loss.
     """,
     "validation_fraction": """
     validation_fraction : float in (0, 1), default=0.1
@@ -102,7 +103,9 @@ PARAMETERS = {
     """,
     "callbacks": """
     callbacks : list of skorch callbacks, default=None
-        For instance ``skorch.callbacks.LRScheduler``. Copied before use.
+        For instance ``skorch.callbacks.LRScheduler`` or ``EarlyStopping``; copied before use.
+        Callbacks that call ``net.predict`` (EpochScoring) or read gradients as dense tensors
+        (GradientNormClipping) do not fit: data are encoded, gradients row-sparse.
     """,
     "net_params": """
     net_params : dict, default=None

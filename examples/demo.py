@@ -137,7 +137,7 @@ def run(models: dict, train: Rows, test: Rows) -> dict[str, Outcome]:
     recent = train[train.week >= FIRST_TUNING_WEEK]
     with tqdm(total=3 * len(models), bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
         for name, (model, grid) in models.items():
-            seconds = {}
+            seconds: dict[str, float] = {}
             with _timed("tune", name, seconds, bar):
                 setting, validation_loss = tune(model, grid, recent)
             with _timed("fit", name, seconds, bar):

@@ -246,9 +246,8 @@ def remarks(aucs: dict, table: pd.DataFrame, train: Rows, test: Rows) -> None:
     print(
         f"Converted: {before:.4%} of impressions in weeks 1-44, {after:.4%} in weeks 45-53; no "
         "model is told the week.\nIntervals resample households, not fits or settings, and three "
-        "settings are little tuning: other grids\ntried with this script moved LightGBM's AUC "
-        "between 0.897 and 0.910. docs/benchmarks.md tunes longer.\nThe data are simulated, as "
-        "their package says."
+        "settings are little tuning: LightGBM's AUC\nin particular depends on its grid. "
+        "docs/benchmarks.md tunes longer.\nThe data are simulated, as their package says."
     )
 
 

@@ -204,7 +204,7 @@ def test_bad_parameters_are_named(log, params, fit_params, message):
 
 
 def test_a_series_is_no_frame(log):
-    with pytest.raises(ValueError, match="2D|2-dimensional"):
+    with pytest.raises(ValueError, match=r"2D|2-dimensional"):
         FMClassifier(**PARAMS).fit(pd.Series(log[1] * 1.0), log[1])
 
 

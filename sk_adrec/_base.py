@@ -22,11 +22,12 @@ from sklearn.utils.validation import check_is_fitted
 from ._batches import TrainingRows, forward_batches
 from ._net import LogNet, ProgressBar, RestoreBest
 from ._validation import (
+    EARLY_STOPPING_ROWS,
     check_choice,
     check_number,
-    check_weight,
+    check_rows,
+    check_validation_arguments,
     check_X,
-    drop_zero_weight,
     split_rows,
     unchanged_on_error,
 )
@@ -34,8 +35,6 @@ from .nn import FusedEmbedding, RowSparseAdam
 from .preprocessing._encoded import Encoded, Schema
 from .preprocessing._log_encoder import LogEncoder
 
-# Rows from which early_stopping="auto" is on, as in HistGradientBoosting.
-_EARLY_STOPPING_ROWS = 10_000
 # Rows scored at once: large enough for the fixed cost of a batch, small enough for the cache.
 _PREDICT_BATCH = 16_384
 # batch_size="auto": so many steps per pass, within these numbers of rows.
@@ -45,6 +44,7 @@ _PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
+    "n_threads",
 }  # fmt: skip
 
 
@@ -69,6 +69,10 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     n_iter_ : int
         Epochs run, those after the best one included.
     """
+
+    # Torch threads while training: None for all. A module of many small operations is faster with
+    # one, since waking a second thread costs more than it saves.
+    _n_threads: int | None = None
 
     # ---- hooks ---------------------------------------------------------------------------
 
@@ -140,6 +144,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         """(name, ``f(outputs, y, weight) -> float``) shown beside the validation loss, or None."""
         return None
 
+    def _judge(self, valid_rows: TrainingRows) -> None:
+        """Warn where the validation scores of a fit say that something is wrong."""
+
     # ---- fit -----------------------------------------------------------------------------
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -171,11 +178,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, classes=None):
         self._check_params()
-        if (X_val is None) != (y_val is None):
-            given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
-            raise ValueError(f"X_val and y_val go together: got {given} without {missing}")
-        if sample_weight_val is not None and X_val is None:
-            raise ValueError("sample_weight_val needs X_val and y_val")
+        check_validation_arguments(X_val, y_val, sample_weight_val)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         params = self.get_params(deep=False)
@@ -201,6 +204,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             self.net_ = self._make_net(self._new_module(), valid_rows, seed, batch_size)
             self.net_.fit(train_rows)
         self._record_history()
+        if valid_rows is not None:
+            self._judge(valid_rows)
 
     def partial_fit(self, X, y, sample_weight=None, *, classes=None):
         """Continue with new rows: the first call is a fit, later ones are one pass over X.
@@ -240,25 +245,13 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         return self
 
     def _check_rows(self, X, y, sample_weight, *, reset):
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        X = check_X(self, X, reset=reset)
-        y = self._check_target(y)
-        if X.shape[0] != len(y):
-            raise ValueError(
-                f"X and y must have the same number of rows, got inconsistent numbers of samples: "
-                f"[{X.shape[0]}, {len(y)}]"
-            )
-        weight = check_weight(sample_weight, X, y)
-        return drop_zero_weight(X, y, weight)
+        return check_rows(self, X, y, sample_weight, self._check_target, reset=reset)
 
     def _split(self, y, random_state, *, explicit):
         """Row numbers of the training and the validation part; None, None for all and none."""
         stop = self.early_stopping
         if stop == "auto":
-            stop = len(y) > _EARLY_STOPPING_ROWS
+            stop = len(y) > EARLY_STOPPING_ROWS
         if explicit or not stop:
             return None, None
         return split_rows(np.asarray(y), self.validation_fraction, random_state)
@@ -327,6 +320,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             rng=np.random.default_rng(seed),
             id_dropout=self.id_dropout,
             progress_title=type(self).__name__,
+            n_threads=self._n_threads,
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=batch_size,

@@ -105,6 +105,8 @@ class LogNet(NeuralNet):
     rng : numpy Generator
     id_dropout : float
     progress_title : str
+    n_threads : int or None
+        Threads of torch while training; None leaves them as they are.
     **net_params
         Anything else that skorch takes.
     """
@@ -119,8 +121,10 @@ class LogNet(NeuralNet):
         rng=None,
         id_dropout=0.0,
         progress_title="fit",
+        n_threads=None,
         **net_params,
     ):
+        self.n_threads = n_threads
         self.valid_rows, self.metric, self.rng = valid_rows, metric, rng
         self.id_dropout, self.progress_title = id_dropout, progress_title
         super().__init__(module, criterion, train_split=None, verbose=0, **net_params)
@@ -193,7 +197,7 @@ class LogNet(NeuralNet):
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
         try:
-            with contextlib.suppress(StopTraining):
+            with contextlib.suppress(StopTraining), _threads(self.n_threads):
                 self.fit_loop(X, y)
         except BaseException:
             for _, callback in self.callbacks_:
@@ -202,3 +206,15 @@ class LogNet(NeuralNet):
             raise
         self.notify("on_train_end", X=X, y=y)
         return self
+
+
+@contextlib.contextmanager
+def _threads(n: int | None):
+    """Run a block with `n` torch threads, then go back; None changes nothing."""
+    before = torch.get_num_threads()
+    try:
+        if n is not None:
+            torch.set_num_threads(min(n, before))
+        yield
+    finally:
+        torch.set_num_threads(before)

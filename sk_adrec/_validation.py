@@ -11,6 +11,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
 
+#: Rows above which early_stopping="auto" is on. HistGradientBoosting has 10,000, but ids with a
+#: few rows each overfit long before: ten epochs without validation rows were worse than the base
+#: rate on 9,900 rows.
+EARLY_STOPPING_ROWS = 1_000
+
 
 def is_frame(X) -> bool:
     """Whether X is a pandas or Polars data frame."""
@@ -78,6 +83,41 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
             "sample_weight is zero for all rows: at least one row needs a positive weight"
         )
     return weight
+
+
+def check_rows(estimator, X, y, sample_weight, check_target, *, reset: bool):
+    """X, y and float64 weights of the rows of positive weight, checked against each other.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X, y, sample_weight : as in `fit`
+    check_target : callable
+        ``check_target(y) -> ndarray``: rejects a y of the wrong shape or kind.
+    reset : bool
+        As in :func:`check_X`.
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    X = check_X(estimator, X, reset=reset)
+    y = check_target(y)
+    if X.shape[0] != len(y):
+        raise ValueError(
+            f"X and y must have the same number of rows, got inconsistent numbers of samples: "
+            f"[{X.shape[0]}, {len(y)}]"
+        )
+    return drop_zero_weight(X, y, check_weight(sample_weight, X, y))
+
+
+def check_validation_arguments(X_val, y_val, sample_weight_val) -> None:
+    """Raise ValueError where one of X_val, y_val is given without the other."""
+    if (X_val is None) != (y_val is None):
+        given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+        raise ValueError(f"X_val and y_val go together: got {given} without {missing}")
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val needs X_val and y_val")
 
 
 def drop_zero_weight(X, y, weight):

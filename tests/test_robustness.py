@@ -214,3 +214,25 @@ def test_missing_labels_are_counted(log):
     labels[[5, 9]] = None
     with pytest.raises(ValueError, match=r"missing \(None or NaN\) in row 5 and 1 more"):
         FMClassifier(**PARAMS).fit(X, labels)
+
+
+def test_columns_that_are_probably_misread_raise_a_warning():
+    n = 2000
+    y = np.arange(n) % 2
+    user = np.arange(n) // 1.0
+    user[7] = np.nan
+    cases = {
+        "'user' holds integers": pd.DataFrame({"user": user}),
+        "'time'.* different ids": pd.DataFrame({"time": [f"2026-01-01 {k}" for k in range(n)]}),
+    }
+    for message, X in cases.items():
+        with pytest.warns(UserWarning, match=message):
+            FMClassifier(**PARAMS).fit(X, y)
+
+
+def test_a_small_log_stops_early_and_nonsense_validation_rows_are_named(log):
+    X, y = (pd.concat([part] * 3, ignore_index=True) for part in map(pd.DataFrame, log))
+    y = y[0].to_numpy()
+    assert FMClassifier(random_state=0).fit(X, y).validation_scores_ is not None
+    with pytest.warns(UserWarning, match="predicting the base rate"):
+        FMClassifier(random_state=0, lr=0.1).fit(X, y, X_val=X, y_val=1 - y)

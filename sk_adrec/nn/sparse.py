@@ -34,14 +34,15 @@ def unique_rows(index: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
     """
     if index.device.type != "cpu":
         return torch.unique(index.long(), return_inverse=True)
-    flat = index.numpy()
+    # numpy converts other index types anew in each of the four passes.
+    flat = index.numpy().astype(np.intp, copy=False)
     position = _scratch(n_rows)
     entry = np.arange(len(flat), dtype=np.int32)
     position[flat] = entry
     # Of the entries that share a row the last one written stands for all.
-    rows = np.sort(flat[position[flat] == entry])
+    rows = np.sort(flat[position.take(flat) == entry])
     position[rows] = entry[: len(rows)]
-    return torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(position[flat])
+    return torch.from_numpy(rows), torch.from_numpy(position.take(flat))
 
 
 _LOCAL = threading.local()

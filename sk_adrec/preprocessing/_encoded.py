@@ -94,9 +94,13 @@ class Encoded:
 
     def take(self, rows: slice | np.ndarray) -> Encoded:
         """Some rows (an index array, or a slice of step 1) as a new Encoded."""
+
+        def part(array: np.ndarray) -> np.ndarray:
+            return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
+
         return Encoded(
-            self.numeric[rows],
-            self.categorical[rows],
+            part(self.numeric),
+            part(self.categorical),
             {name: ragged.take(rows) for name, ragged in self.sequences.items()},
             None if self.sparse is None else self.sparse[rows],
         )

@@ -81,7 +81,8 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     ``set_output(transform="pandas")`` gives float64, ``category`` and list columns, and is
-    what this library's estimators and LightGBM read best. The default output is a float64 array if
+    what this library's estimators read best. LightGBM reads it too, but takes no lists: drop
+    list columns first. The default output is a float64 array if
     all columns are floats, else an object array, in which a category that is a number is
     written as text: an object array has no dtypes to tell an id from a number. Polars output
     writes all categories as text too, since its categories are strings.

@@ -34,6 +34,8 @@ SMALL = 64
 # Columns are encoded side by side above this many values; below, starting threads costs more.
 _MANY_VALUES = 100_000
 _N_THREADS = min(4, os.cpu_count() or 1)
+# Ids of which nearly every row has another one are probably no ids.
+_MANY_VALUES_EACH_ONCE = 1000
 
 
 class LogEncoder:
@@ -245,6 +247,8 @@ class LogEncoder:
             for j, (factorized, lengths) in zip(group, parts):
                 if not vocabulary.holds(factorized.values):
                     _warn_of_other_type(table.describe(j))
+                if learn is Vocabulary.fit_counts and lengths is None and table.named:
+                    _warn_if_all_differ(factorized.values, table.n_rows, table.describe(j))
                 codes = vocabulary.encode(factorized)
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
@@ -299,6 +303,21 @@ def _warn_of_other_type(where: str) -> None:
         UserWarning,
         stacklevel=2,
     )
+
+
+def _warn_if_all_differ(values: Any, n_rows: int, where: str) -> None:
+    """Warn of strings that are no ids; whoever names a column of integers knows what it is."""
+    n_values = len(values)
+    strings = not (isinstance(values, np.ndarray) and values.dtype.kind in "iu")
+    if strings and n_values > _MANY_VALUES_EACH_ONCE and n_values > 0.9 * n_rows:
+        warnings.warn(
+            f"{where} has {n_values} different ids in {n_rows} rows, so nothing can be learned of "
+            "most. If it is a time, derive numbers from it (pandas.to_datetime); if it is a list "
+            "in one string, split it (Series.str.split); if it is a number, convert it "
+            "(pandas.to_numeric); otherwise drop it.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _split(column: Column, kind: str, where: str) -> tuple[Factorized, np.ndarray | None]:

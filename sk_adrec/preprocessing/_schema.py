@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
 
@@ -109,14 +108,23 @@ def _owners(table: Table, share_vocabulary: Mapping[Name, Name]) -> dict[Name, N
 
 def _warn_if_id(column: Column, name: Name) -> None:
     """Warn where numbers are probably ids: many different integers in a named column."""
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind not in "iu":
-            return
-        head = column[:_N_LOOKED_AT]
-    elif isinstance(column, pd.Categorical) or not pa.types.is_integer(column.type):
+    if isinstance(column, pd.Categorical):
         return
-    else:
-        head = column[:_N_LOOKED_AT].to_numpy(zero_copy_only=False)
+    if not isinstance(column, np.ndarray) and not (
+        pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    ):
+        return
+    head = column[:_N_LOOKED_AT]
+    if not isinstance(head, np.ndarray):
+        head = head.to_numpy(zero_copy_only=False)
+    if head.dtype.kind == "f":
+        # A reader of files makes floats of integers where one is missing.
+        missing = np.isnan(head)
+        head = head[~missing]
+        if not missing.any() or np.isinf(head).any() or (head % 1).any():
+            return
+    elif head.dtype.kind not in "iu":
+        return
     n_distinct = len(pd.unique(head))
     if n_distinct > _MANY_DISTINCT:
         warnings.warn(

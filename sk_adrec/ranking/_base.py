@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
@@ -12,6 +14,8 @@ from .._validation import check_choice
 from ..losses import FocalLoss, LogLoss
 from ._target import check_target, check_two_classes
 
+# A validation loss this many times that of the base rate is no bad luck.
+_WORSE = 1.1
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
@@ -40,6 +44,21 @@ class BaseRanker(ClassifierMixin, BaseTorchEstimator):
 
     def _validation_metric(self):
         return "auc", _auc
+
+    def _judge(self, valid_rows):
+        y, weight = valid_rows.y, valid_rows.weight
+        if valid_rows.rows is not None:
+            y, weight = y[valid_rows.rows], weight[valid_rows.rows]
+        rate = float(np.average(y, weights=weight))
+        base, best = _entropy(rate), -max(self.validation_scores_)
+        if self.loss == "log_loss" and best > _WORSE * base > 0:
+            warnings.warn(
+                f"The best validation loss is {best:.4g}, but predicting the base rate for every "
+                f"row would give {base:.4g}. Lower lr, raise l2, or check that X_val went through "
+                "the same steps as X (a Pipeline needs transform_input=['X_val']).",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def decision_function(self, X):
         """Logits of ``classes_[1]``.
@@ -91,6 +110,10 @@ class BaseRanker(ClassifierMixin, BaseTorchEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def _entropy(rate):
+    return -rate * np.log(rate) - (1 - rate) * np.log1p(-rate) if 0 < rate < 1 else 0.0
 
 
 def _auc(logits, y, weight):

@@ -181,6 +181,8 @@ class FMClassifier(BaseRanker):
         self.callbacks = callbacks
         self.net_params = net_params
 
+    _n_threads = 1
+
     def _check_params(self):
         super()._check_params()
         check_number("embedding_dim", self.embedding_dim, 1, integer=True)

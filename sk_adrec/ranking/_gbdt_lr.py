@@ -16,11 +16,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._validation import (
+    EARLY_STOPPING_ROWS,
     check_choice,
     check_number,
-    check_weight,
+    check_rows,
+    check_validation_arguments,
     check_X,
-    drop_zero_weight,
+    unchanged_on_error,
 )
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._log_encoder import LogEncoder
@@ -29,8 +31,6 @@ from ._leaves import Leaves, one_hot
 from ._online_logistic import OnlineLogisticRegression
 from ._target import check_target, check_two_classes
 
-# Rows from which early_stopping="auto" is on, as in HistGradientBoosting, and rows are held out.
-_EARLY_STOPPING_ROWS = 10_000
 # tree_fraction="auto" above that many rows.
 _TREE_FRACTION = 0.9
 # With fewer rows of a label, a part of the rows tells nothing: all rows train both layers.
@@ -71,7 +71,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Share of the rows that trains the trees. The others, and the rows to stop on among them,
         train the linear layer, so that it weighs leaves by rows which did not shape them. 1.0
         trains both on all rows, which overfits where ids have few rows. "auto" is 0.9 above
-        10,000 rows, else 1.0; a label with fewer than 10 rows is never split.
+        1,000 rows, else 1.0; a label with fewer than 10 rows is never split.
     n_buckets : int, default=None
         Width to which leaves are hashed, for the linear layer and `transform`: it does not change
         when the trees are trained anew. None gives each leaf its own column.
@@ -81,7 +81,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
     %(max_len)s
     early_stopping : "auto" or bool, default="auto"
         Stop adding trees when the log loss on validation rows no longer falls, and keep the best
-        number. "auto" is True above 10,000 rows.
+        number. "auto" is True above 1,000 rows.
     %(validation_fraction)s
     n_iter_no_change : int, default=10
         Trees without improvement before the training stops.
@@ -200,9 +200,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         ValueError, TypeError
             Input or hyper-parameters out of contract. The estimator then is as it was before.
         """
-        return self._or_restore(
-            self._fit, X, y, sample_weight, (X_val, y_val, sample_weight_val), None
-        )
+        with unchanged_on_error(self):
+            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), None)
+        return self
 
     def partial_fit(self, X, y, sample_weight=None, *, classes=None):
         """Teach the linear layer new rows; the first call is a fit.
@@ -229,7 +229,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
             If `linear` has no partial_fit.
         """
         if not hasattr(self, "linear_"):
-            return self._or_restore(self._fit, X, y, sample_weight, (None, None, None), classes)
+            with unchanged_on_error(self):
+                self._fit(X, y, sample_weight, (None, None, None), classes)
+            return self
         if not hasattr(self.linear_, "partial_fit"):
             raise TypeError(
                 f"linear must have partial_fit to learn online, {type(self.linear_).__name__} has "
@@ -242,19 +244,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         self.linear_.partial_fit(features, target, **weighted)
         return self
 
-    def _or_restore(self, function, *args):
-        """Call a method that learns; if it raises, every attribute is as before."""
-        before = dict(vars(self))
-        try:
-            function(*args)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        return self
-
     def _fit(self, X, y, sample_weight, validation, classes):
         self._check_params()
+        check_validation_arguments(*validation)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
@@ -305,18 +297,21 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         check_number("n_iter_no_change", self.n_iter_no_change, 1, integer=True)
 
     def _check_rows(self, X, y, sample_weight, *, reset):
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        X = check_X(self, X, reset=reset)
-        y = check_target(y)
-        if X.shape[0] != len(y):
-            raise ValueError(
-                f"X and y must have the same number of rows, got inconsistent numbers of samples: "
-                f"[{X.shape[0]}, {len(y)}]"
-            )
-        return drop_zero_weight(X, y, check_weight(sample_weight, X, y))
+        return check_rows(self, X, y, sample_weight, check_target, reset=reset)
+
+    def set_params(self, **params):
+        """Set parameters; ``linear__C`` or ``gbdt__num_leaves`` first make the default part.
+
+        Returns
+        -------
+        self
+        """
+        nested = {name.partition("__")[0] for name in params if "__" in name}
+        if "gbdt" in nested and self.gbdt is None and "gbdt" not in params:
+            self.gbdt = lgb.LGBMClassifier(**_DEFAULT_TREES)
+        if "linear" in nested and self.linear is None and "linear" not in params:
+            self.linear = OnlineLogisticRegression(C=_DEFAULT_C)
+        return super().set_params(**params)
 
     def _encode_target(self, y, classes):
         """0/1 labels, shape (n,); `classes` are given in fit and None afterwards."""
@@ -330,7 +325,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         everything = np.arange(len(target))
         if np.bincount(target, minlength=2).min() < _LEAST_PER_LABEL:
             return everything, everything, None
-        many = len(target) > _EARLY_STOPPING_ROWS
+        many = len(target) > EARLY_STOPPING_ROWS
         stop = many if self.early_stopping == "auto" else self.early_stopping
         fraction = self.tree_fraction
         if fraction == "auto":

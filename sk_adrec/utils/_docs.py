@@ -69,7 +69,7 @@ PARAMETERS = {
     "early_stopping": """
     early_stopping : "auto" or bool, default="auto"
         Stop when the loss on validation rows no longer falls, and restore the best epoch. "auto"
-        is True above 10,000 rows and wherever fit gets `X_val`. False with `X_val` only records
+        is True above 1,000 rows and wherever fit gets `X_val`. False with `X_val` only records
         the validation loss.
     """,
     "validation_fraction": """

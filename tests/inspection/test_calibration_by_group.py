@@ -167,6 +167,8 @@ def test_from_estimator_reads_raw_rows(convert):
     )
     assert display.table.to_numpy() == pytest.approx(expected.table.to_numpy())
     assert display.group_name == "campaign"
+    by_place = CalibrationByGroupDisplay.from_estimator(model, X, labels, "campaign")
+    assert by_place.table.index.tolist() == display.table.index.tolist()
     with pytest.raises(ValueError, match="did you mean 'campaign'"):
         CalibrationByGroupDisplay.from_estimator(model, X, labels, group="campain")
 

@@ -297,3 +297,25 @@ def test_one_label_learns_the_intercept_alone():
     model = OnlineLogisticRegression().fit(X, [1, 1, 1, 1], classes=[0, 1])
     assert (model.coef_ == 0).all()
     assert model.predict_proba(X)[0, 1] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("params", [{"linear__C": 0.1}, {"gbdt__num_leaves": 5}])
+def test_grids_nest_into_the_default_parts(params):
+    log = make_ad_log(1500, random_state=0)
+    ((name, value),) = params.items()
+    search = GridSearchCV(GBDTLRClassifier(random_state=0), {name: [value]}, cv=2)
+    best = search.fit(log.data, log.target).best_estimator_
+    assert best.get_params()[name] == value
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ({"y_val": [0, 1]}, "got y_val without X_val"),
+        ({"sample_weight_val": [1.0]}, "needs X_val and y_val"),
+    ],
+)
+def test_validation_rows_are_given_whole(validation, message):
+    log = make_ad_log(500, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        GBDTLRClassifier().fit(log.data, log.target, **validation)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
 

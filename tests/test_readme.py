@@ -1,15 +1,19 @@
-"""The Python in README.md and CONTRIBUTING.md runs, and the links in all pages lead somewhere."""
+"""The Python in all pages runs, and their links lead somewhere."""
 
 import importlib
 import pkgutil
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
+import sklearn
 
 import sk_adrec
 
-ROOT = Path(__file__).parent.parent
+plt.switch_backend("Agg")
+
+ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -24,10 +28,21 @@ def links(text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_runs_in_order(page, capsys):
+def test_python_runs_in_order(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # what pages write goes with the test
     namespace = {"__name__": page.stem}
-    for number, block in enumerate(python_blocks(page.read_text(encoding="utf-8")), 1):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+    with sklearn.config_context():  # what pages switch on ends with the page
+        for number, block in enumerate(python_blocks(page.read_text(encoding="utf-8")), 1):
+            exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+    plt.close("all")
+
+
+def test_the_guide_is_linked_and_runs():
+    guide = ROOT / "docs" / "guide.md"
+    assert len(python_blocks(guide.read_text(encoding="utf-8"))) >= 9
+    for page in (ROOT / "README.md", ROOT / "docs" / "data_contract.md"):
+        targets = links(page.read_text(encoding="utf-8"))
+        assert guide in [(page.parent / target).resolve() for target in targets]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

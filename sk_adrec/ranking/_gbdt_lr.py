@@ -32,6 +32,7 @@ from ._online_logistic import OnlineLogisticRegression
 from ._target import check_target, check_two_classes
 
 # tree_fraction="auto" above that many rows.
+_DISJOINT_ROWS = 10_000
 _TREE_FRACTION = 0.9
 # With fewer rows of a label, a part of the rows tells nothing: all rows train both layers.
 _LEAST_PER_LABEL = 10
@@ -71,7 +72,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Share of the rows that trains the trees. The others, and the rows to stop on among them,
         train the linear layer, so that it weighs leaves by rows which did not shape them. 1.0
         trains both on all rows, which overfits where ids have few rows. "auto" is 0.9 above
-        1,000 rows, else 1.0; a label with fewer than 10 rows is never split.
+        10,000 rows, else 1.0; a label with fewer than 10 rows is never split.
     n_buckets : int, default=None
         Width to which leaves are hashed, for the linear layer and `transform`: it does not change
         when the trees are trained anew. None gives each leaf its own column.
@@ -329,7 +330,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         stop = many if self.early_stopping == "auto" else self.early_stopping
         fraction = self.tree_fraction
         if fraction == "auto":
-            fraction = _TREE_FRACTION if many else 1.0
+            fraction = _TREE_FRACTION if len(target) > _DISJOINT_ROWS else 1.0
         held_out = 1 - fraction
         if stop and not explicit:
             held_out = max(held_out, self.validation_fraction)

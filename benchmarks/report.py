@@ -209,7 +209,8 @@ SECTIONS = (
     ("impressions_converted", "impressions.py", impressions_section),
     (
         "impressions_converted_any_store",
-        "impressions.py --label converted_any_store",
+        "impressions.py --label converted_any_store "
+        "--settings-of benchmarks/results/impressions_converted.json",
         impressions_section,
     ),
     ("fm_epoch", "fm_epoch.py", epoch_section),

@@ -93,7 +93,8 @@ def impressions_section(result):
     )
     return "\n\n".join(
         [
-            f"## Complete Journey impressions (simulated, says their package), label `{result['label']}`: {result['n_train']:,} rows in weeks "
+            "## Complete Journey impressions (simulated, says their package), label "
+            f"`{result['label']}`: {result['n_train']:,} rows in weeks "
             f"1-44, {result['n_test']:,} in weeks 45-53",
             table(header, rows),
             table(["difference of AUC", "first seed", "mean of seeds"], leads),

@@ -1,4 +1,4 @@
-"""Logs to learn on: ad impressions of a grocery chain, synthetic ones with known probabilities, MovieLens."""
+"""Logs to learn on: a grocer's ad impressions, synthetic ones with known truth, MovieLens."""
 
 from .._lazy import lazy_exports
 

@@ -197,7 +197,7 @@ class LogNet(NeuralNet):
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
         try:
-            with contextlib.suppress(StopTraining), _threads(self.n_threads):
+            with contextlib.suppress(StopTraining), torch_threads(self.n_threads):
                 self.fit_loop(X, y)
         except BaseException:
             for _, callback in self.callbacks_:
@@ -209,7 +209,7 @@ class LogNet(NeuralNet):
 
 
 @contextlib.contextmanager
-def _threads(n: int | None):
+def torch_threads(n: int | None):
     """Run a block with `n` torch threads, then go back; None changes nothing."""
     before = torch.get_num_threads()
     try:

@@ -11,8 +11,7 @@ import copy
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
-from skorch.callbacks import EpochTimer as _EpochTimer
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from ._batches import BatchIterator
 
@@ -79,10 +78,6 @@ class ProgressBar(Callback):
 
     def on_train_end(self, net, **kwargs):
         self.bar_.close()
-
-
-class EpochTimer(_EpochTimer):
-    """Records the seconds of each epoch as ``dur``."""
 
 
 class LogNet(NeuralNet):

@@ -22,167 +22,11 @@ import argparse
 import json
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import protocol
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-from skorch.callbacks import EarlyStopping
+from models import FM, GBDTLR, LightGBM, LogisticOneHot
 
-from sk_adrec import FMClassifier
-
-# A validation AUC that rises by less, within a model's patience, is no reason to train on.
-MIN_GAIN = 1e-4
-
-
-def category_codes(X):
-    """Integer codes of categorical columns, shape (n, F), -1 = missing: one-hot's fast route."""
-    return np.column_stack([X[name].cat.codes for name in X])
-
-
-class LogisticOneHot:
-    """Logistic regression on one-hot columns."""
-
-    name = "logistic regression"
-    space = {
-        "C": [1.0, 0.1, 0.3, 3.0],
-        "min_frequency": [1, 5, 20],
-    }
-    deterministic = True
-
-    def tune(self, setting, train, valid):
-        """Validation AUC of a setting, and how long to train: nothing to choose here."""
-        model = self.fit(setting, {}, train, 0)
-        return _auc(valid, self.predict(model, valid.X)), {}
-
-    def fit(self, setting, length, rows, seed):
-        """A fitted model."""
-        model = make_pipeline(
-            FunctionTransformer(category_codes),
-            OneHotEncoder(
-                handle_unknown="infrequent_if_exist",
-                min_frequency=setting["min_frequency"],
-                dtype=np.float32,
-            ),
-            # lbfgs is far from the optimum after 100 steps: the columns differ too much in size.
-            LogisticRegression(C=setting["C"], solver="newton-cg", tol=1e-5, max_iter=50),
-        )
-        return model.fit(rows.X, rows.y, logisticregression__sample_weight=rows.weight)
-
-    def predict(self, model, X):
-        """P(y = 1)."""
-        return model.predict_proba(X)[:, 1]
-
-
-class LightGBM:
-    """LightGBM with native categories."""
-
-    name = "LightGBM"
-    space = {
-        "num_leaves": [31, 15, 63],
-        "learning_rate": [0.1, 0.05],
-        # A leaf of positives alone has almost no Hessian at this base rate, and its Newton step
-        # explodes: these two are remedies.
-        "min_sum_hessian_in_leaf": [1e-3, 1, 10],
-        "lambda_l2": [0, 10],
-        # The statistics of a category are sums of small Hessians too: less than the defaults
-        # helps, more costs .01.
-        "cat_smooth": [10, 2, 0.5],
-        "cat_l2": [10, 2, 0.5],
-        "max_cat_to_onehot": [4, 16],
-    }
-    max_trees, patience = 3000, 50
-    deterministic = False
-
-    def tune(self, setting, train, valid):
-        """Validation AUC of a setting, and the number of trees at its best."""
-        data = self._data(train)
-        booster = lightgbm.train(
-            self._params(setting, 0) | {"metric": "auc"},
-            data,
-            self.max_trees,
-            valid_sets=[data.create_valid(valid.X, valid.y, weight=valid.weight)],
-            callbacks=[
-                lightgbm.early_stopping(self.patience, verbose=False, min_delta=MIN_GAIN),
-                lightgbm.log_evaluation(100),
-            ],
-        )
-        return booster.best_score["valid_0"]["auc"], {"n_trees": booster.best_iteration}
-
-    def fit(self, setting, length, rows, seed):
-        """A fitted model."""
-        return lightgbm.train(self._params(setting, seed), self._data(rows), length["n_trees"])
-
-    def predict(self, model, X):
-        """P(y = 1)."""
-        return model.predict(X)
-
-    def _data(self, rows):
-        return lightgbm.Dataset(rows.X, rows.y, weight=rows.weight)
-
-    def _params(self, setting, seed):
-        threads = int(os.environ["OMP_NUM_THREADS"])
-        fixed = {"objective": "binary", "verbose": -1, "num_threads": threads, "seed": seed}
-        return setting | fixed
-
-
-class FM:
-    """FMClassifier, from the raw frame."""
-
-    name = "FM"
-    space = {
-        "lr": [3e-3, 2e-3, 5e-3],
-        "embedding_dim": [16, 32, 48],
-        # Gradients are small where one row in 600 converts: a penalty of 1e-6 is strong.
-        "l2": [0.0, 1e-8, 1e-7],
-        "id_dropout": [0.1, 0.0, 0.5],
-        "min_frequency": [1, 250, 1000],
-        "batch_size": [4096, 8192],
-    }
-    max_epochs, patience = 15, 2
-    deterministic = False
-
-    def tune(self, setting, train, valid):
-        """Validation AUC of a setting, and the number of epochs at its best."""
-        stop = EarlyStopping(
-            monitor="valid_auc",
-            lower_is_better=False,
-            patience=self.patience,
-            threshold=MIN_GAIN,
-            threshold_mode="abs",
-        )
-        model = FMClassifier(
-            **setting,
-            max_epochs=self.max_epochs,
-            early_stopping=False,
-            callbacks=[stop],
-            random_state=0,
-        ).fit(
-            train.X,
-            train.y,
-            sample_weight=train.weight,
-            X_val=valid.X,
-            y_val=valid.y,
-            sample_weight_val=valid.weight,
-        )
-        auc = model.net_.history[:, "valid_auc"]
-        return max(auc), {"n_epochs": int(np.argmax(auc)) + 1}
-
-    def fit(self, setting, length, rows, seed):
-        """A fitted model."""
-        model = FMClassifier(
-            **setting, max_epochs=length["n_epochs"], early_stopping=False, random_state=seed
-        )
-        return model.fit(rows.X, rows.y, sample_weight=rows.weight)
-
-    def predict(self, model, X):
-        """P(y = 1)."""
-        return model.predict_proba(X)[:, 1]
-
-
-MODELS = (FM(), LightGBM(), LogisticOneHot())
+MODELS = (FM(), LightGBM(), GBDTLR(), LogisticOneHot())
 
 
 class Journal:
@@ -232,15 +76,39 @@ def tune(model, train, valid, n_candidates, journal):
     return sorted(tried, key=lambda one: -one["valid_auc"])
 
 
-def predict_test(model, best, train, test):
-    """The winner, fitted on weeks 1-44 once per seed: test probabilities (n_seeds, n_test)."""
-    length = {name: best[name] for name in ("n_trees", "n_epochs") if name in best}
-    probabilities = []
-    for seed in protocol.SEEDS[: 1 if model.deterministic else None]:
-        fitted = model.fit(best["setting"], length, train, seed)
-        probabilities.append(np.asarray(model.predict(fitted, test.X), dtype=np.float64))
-        print(f"{model.name} seed {seed}: fitted on weeks 1-44", flush=True)
-    return np.stack(probabilities)
+def fit_and_predict(name, best, label, max_rows, seed):
+    """The winner of a contender fitted on weeks 1-44: test probabilities and what they cost."""
+    model = next(model for model in MODELS if model.name == name)
+    train, test = load_both(label, max_rows)
+    length = {key: best[key] for key in ("n_trees", "n_epochs") if key in best}
+    p, cost, fitted = protocol.timed_fit(model, best["setting"], length, train, test, seed)
+    # Of boosted trees with a linear layer also what the trees alone would say.
+    trees = model.predict_by_trees(fitted, test.X) if hasattr(model, "predict_by_trees") else None
+    return p, cost, trees
+
+
+def default_of(model):
+    """The first setting of a contender's space."""
+    return {name: values[0] for name, values in model.space.items()}
+
+
+def against_own_trees(test, probabilities, trees):
+    """Measures of both, one dict a seed, and the difference of their normalised entropies."""
+    return [
+        {
+            "with_linear_layer": protocol.measure(test, p),
+            "trees_alone": protocol.measure(test, alone),
+            "entropy_minus_trees": protocol.entropy_difference(test, p, alone),
+        }
+        for p, alone in zip(probabilities, trees)
+    ]
+
+
+def load_both(label, max_rows):
+    """Weeks 1-44 and the test weeks."""
+    both = [*protocol.TRAIN_WEEKS, *protocol.VALIDATION_WEEKS]
+    train = protocol.load_rows(label, both, max_rows=max_rows)
+    return train, protocol.load_rows(label, protocol.TEST_WEEKS, max_rows=max_rows)
 
 
 def compare(probabilities, test):
@@ -255,10 +123,6 @@ def compare(probabilities, test):
     }
 
 
-def _auc(rows, probability):
-    return roc_auc_score(rows.y, probability, sample_weight=rows.weight)
-
-
 def tune_all(label, n_candidates, max_rows, journal):
     """Model -> its settings tried on weeks 1-40 and judged on weeks 41-44, best first."""
     train = protocol.load_rows(label, protocol.TRAIN_WEEKS, max_rows=max_rows)
@@ -269,27 +133,43 @@ def tune_all(label, n_candidates, max_rows, journal):
 
 def test_all(label, tried, max_rows):
     """Fit the best settings on weeks 1-44 and read the test weeks; the results as a dict."""
-    both = [*protocol.TRAIN_WEEKS, *protocol.VALIDATION_WEEKS]
-    train = protocol.load_rows(label, both, max_rows=max_rows)
-    test = protocol.load_rows(label, protocol.TEST_WEEKS, max_rows=max_rows)
-    print(f"{len(train):,} rows in weeks 1-44, {len(test):,} in weeks 45-53", flush=True)
-    probabilities = {
-        model.name: predict_test(model, tried[model.name][0], train, test) for model in MODELS
-    }
+    train, test = load_both(label, max_rows)
+    n_train = len(train)
+    del train
+    print(f"{n_train:,} rows in weeks 1-44, {len(test):,} in weeks 45-53", flush=True)
+    probabilities, models, own_trees = {}, {}, {}
+    for model in MODELS:
+        done = []
+        for seed in protocol.SEEDS[: 1 if model.deterministic else None]:
+            best = tried[model.name][0]
+            args = (model.name, best, label, max_rows, seed)
+            done.append(protocol.in_fresh_process(fit_and_predict, *args))
+            print(f"{model.name} seed {seed}: {done[-1][1]}", flush=True)
+        p, costs, trees = zip(*done)
+        probabilities[model.name] = np.stack(p)
+        models[model.name] = {
+            "tried": tried[model.name],
+            "by_seed": [protocol.measure(test, one) for one in p],
+            "mean_of_seeds": protocol.measure(test, np.mean(p, axis=0)),
+            "cost": list(costs),
+        }
+        if trees[0] is not None:
+            own_trees["chosen setting"] = against_own_trees(test, p, trees)
+            default = next(one for one in tried[model.name] if one["setting"] == default_of(model))
+            args = (model.name, default, label, max_rows)
+            done = [
+                protocol.in_fresh_process(fit_and_predict, *args, seed) for seed in protocol.SEEDS
+            ]
+            p, _, trees = zip(*done)
+            own_trees["default setting"] = against_own_trees(test, p, trees)
     return {
         "selection": protocol.SELECTION_METRIC,
         "seeds": list(protocol.SEEDS),
-        "n_train": len(train),
+        "n_train": n_train,
         "n_test": len(test),
-        "models": {
-            name: {
-                "tried": tried[name],
-                "by_seed": [protocol.measure(test, one) for one in p],
-                "mean_of_seeds": protocol.measure(test, p.mean(0)),
-            }
-            for name, p in probabilities.items()
-        },
+        "models": models,
         "FM_minus": compare(probabilities, test),
+        "against_own_trees": own_trees,
         **protocol.environment("lightgbm", "torch", "skorch"),
     }
 
@@ -303,6 +183,7 @@ def main():
     parser.add_argument("--output", type=Path)
     parser.add_argument("--settings-of", type=Path, help="results whose settings are used untuned")
     parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
+    parser.add_argument("--tune-only", action="store_true", help="leave the test weeks unread")
     args = parser.parse_args()
     output = args.output or protocol.RESULTS / f"impressions_{args.label}.json"
     if args.settings_of:
@@ -312,6 +193,8 @@ def main():
         name = None if args.max_rows else protocol.CACHE / f"tried_{args.label}.jsonl"
         journal = Journal(name, args.fresh)
         tuned_on, tried = args.label, tune_all(args.label, args.candidates, args.max_rows, journal)
+    if args.tune_only:
+        return
     result = {"label": args.label, "tuned_on": tuned_on}
     result |= test_all(args.label, tried, args.max_rows)
     output.parent.mkdir(parents=True, exist_ok=True)

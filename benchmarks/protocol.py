@@ -11,8 +11,11 @@ Weeks: each model tries ``N_CANDIDATES`` settings on weeks 1-40, the best AUC on
 45-53 are read once, after everything has been decided. Tuning asks the loader for weeks 1-44 only.
 """
 
+import multiprocessing
 import os
 import platform
+import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +26,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import ParameterSampler
 
 from sk_adrec.datasets import load_complete_journey_impressions
+from sk_adrec.metrics import gauc_score, normalized_entropy_score
 
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(__file__).parent / ".cache"
@@ -132,7 +136,7 @@ def candidates(space, n_candidates=N_CANDIDATES):
 
 
 def measure(rows, probability):
-    """AUC, log loss (nats per impression) and calibration (predicted over observed conversions).
+    """What a table says of a model's probabilities.
 
     Parameters
     ----------
@@ -143,12 +147,25 @@ def measure(rows, probability):
     Returns
     -------
     dict of str to float
+        ``auc``; ``gauc``, the AUC within users, where rows name them; ``log_loss``, nats per
+        impression; ``normalized_entropy``, over that of the base rate; ``calibration``, predicted
+        over observed conversions.
     """
-    return {
-        "auc": float(roc_auc_score(rows.y, probability, sample_weight=rows.weight)),
-        "log_loss": float(log_loss(rows.y, probability, sample_weight=rows.weight)),
-        "calibration": float(rows.weight @ probability / (rows.weight @ rows.y)),
+    y, weight = rows.y, rows.weight
+    one = {"auc": float(roc_auc_score(y, probability, sample_weight=weight))}
+    if (user := user_of(rows)) is not None:
+        one["gauc"] = float(gauc_score(y, probability, user, sample_weight=weight))
+    return one | {
+        "log_loss": float(log_loss(y, probability, sample_weight=weight)),
+        "normalized_entropy": float(normalized_entropy_score(y, probability, sample_weight=weight)),
+        "calibration": float(weight @ probability / (weight @ y)),
     }
+
+
+def user_of(rows):
+    """The column that names households or users, or None."""
+    names = [name for name in (CLUSTER, "user_id") if name in rows.X]
+    return rows.X[names[0]] if names else None
 
 
 def resampled_auc(y, score, weight, cluster, multiplicity):
@@ -220,6 +237,102 @@ def auc_difference(rows, score, rival, n_resamples=N_RESAMPLES):
         "n_resamples": n_resamples,
         "n_clusters": len(households),
     }
+
+
+def entropy_difference(rows, probability, rival, n_resamples=N_RESAMPLES):
+    """Normalised entropy of `probability` minus that of `rival`, users being drawn.
+
+    Parameters
+    ----------
+    rows : Rows
+        Without a column of users each row is drawn by itself.
+    probability, rival : ndarray of shape (n,)
+    n_resamples : int, default=1000
+
+    Returns
+    -------
+    dict
+        As ``auc_difference``.
+    """
+    if (user := user_of(rows)) is not None:
+        cluster, users = pd.factorize(user, use_na_sentinel=False)
+        n = len(users)
+    else:
+        cluster, n = np.arange(len(rows)), len(rows)
+    loss = _log_losses(rows.y, probability) - _log_losses(rows.y, rival)
+    per_cluster = np.stack(
+        [
+            np.bincount(cluster, values, minlength=n)
+            for values in (rows.weight * loss, rows.weight, rows.weight * rows.y)
+        ]
+    )
+    rng = np.random.default_rng(0)
+    draws = (rng.multinomial(n, np.full(n, 1 / n)) for _ in range(n_resamples))
+    sums = np.array([per_cluster.sum(1), *(per_cluster @ drawn for drawn in draws)])
+    rate = sums[:, 2] / sums[:, 1]
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
+    difference = sums[:, 0] / sums[:, 1] / entropy
+    low, high = np.quantile(difference[1:], [0.025, 0.975])
+    return {
+        "difference": float(difference[0]),
+        "low": float(low),
+        "high": float(high),
+        "n_resamples": n_resamples,
+        "n_clusters": n,
+    }
+
+
+def _log_losses(y, p):
+    p = np.clip(p, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
+    return -np.where(y == 1, np.log(p), np.log1p(-p))
+
+
+def memory_mb(what):
+    """Resident size of this process in MB (10^6 bytes), from Linux's accounts.
+
+    Parameters
+    ----------
+    what : {"VmRSS", "VmHWM"}
+        Now, or the most since `forget_peak`.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e6
+
+
+def forget_peak():
+    """Let the largest resident size start from the present one."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def timed_fit(contender, setting, length, train, test, seed):
+    """Test probabilities of a contender, and what they cost.
+
+    Returns
+    -------
+    probability : ndarray of shape (n_test,), float64
+    cost : dict
+        ``fit_seconds``, ``predict_seconds`` from raw rows; ``added_mb``, by how much the resident
+        size grew at its peak: meaningful in a fresh process (``in_fresh_process``).
+    model
+        The fitted model.
+    """
+    if hasattr(contender, "timed_fit"):
+        return contender.timed_fit(setting, length, train, test, seed)
+    forget_peak()
+    before = memory_mb("VmRSS")
+    begin = time.perf_counter()
+    model = contender.fit(setting, length, train, seed)
+    fitted = time.perf_counter()
+    probability = np.asarray(contender.predict(model, test.X), dtype=np.float64)
+    cost = {"fit_seconds": fitted - begin, "predict_seconds": time.perf_counter() - fitted}
+    return probability, cost | {"added_mb": memory_mb("VmHWM") - before}, model
+
+
+def in_fresh_process(function, *args):
+    """``function(*args)`` in a new interpreter, whose memory holds nothing of other models."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *args).result()
 
 
 def environment(*packages):

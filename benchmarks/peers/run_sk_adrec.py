@@ -70,7 +70,7 @@ def main():
     args = common.parse_args({"fm": train})
     torch.set_num_threads(args.threads)
     data = common.load_data(args.data)
-    before_fit_mb = common.peak_mb()
+    before_fit_mb = common.memory_mb()
     report = {
         "peer": "sk-adrec",
         "model": "fm",

@@ -171,6 +171,9 @@ class EpochClock:
         return np.concatenate(parts).reshape(self.data.y_test.shape), seconds
 
 
+LINUX = platform.system() == "Linux"
+
+
 def memory_mb():
     """Resident size of this process in MB (10^6 bytes); from now on `peak_mb` starts from it."""
     if not LINUX:

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.special import expit
 
+from sk_adrec.inspection import CalibrationByGroupDisplay
+
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLORS = ("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")
 STYLE = {
@@ -160,6 +162,53 @@ def draw_comparison(
             axis.set_axisbelow(True)
         figure.suptitle(
             "Which model puts conversions first? Weeks 45-53, 95 % intervals over households",
+            x=0.01,
+            ha="left",
+            fontsize=13,
+        )
+        figure.savefig(path)
+        plt.close(figure)
+    return path
+
+
+def draw_calibration_by_group(
+    y: np.ndarray,
+    weight: np.ndarray,
+    probabilities: dict[str, np.ndarray],
+    groups: pd.Series,
+    path: Path,
+    max_groups: int = 8,
+) -> Path:
+    """Expected over observed conversions in each of the largest groups, a panel per model.
+
+    Parameters
+    ----------
+    y, weight, probabilities : as in `draw_reliability`
+    groups : Series of shape (n,)
+        The group of each row; its name stands on the axis.
+    path : Path
+        Where the PNG goes.
+    max_groups : int, default=8
+
+    Returns
+    -------
+    Path
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            2,
+            -(-len(probabilities) // 2),
+            figsize=(11, 1.6 + 0.7 * max_groups),
+            squeeze=False,
+            layout="constrained",
+        )
+        for (name, p), color, ax in zip(probabilities.items(), COLORS, axes.ravel()):
+            CalibrationByGroupDisplay.from_predictions(
+                y, p, groups, sample_weight=weight, max_groups=max_groups, ax=ax
+            )
+            ax.set_title(f"{name}: {weight @ p / (weight @ y):.2f} over all rows", color=color)
+        figure.suptitle(
+            f"Right on average, wrong in a {groups.name}? Weeks 45-53, 95 % intervals",
             x=0.01,
             ha="left",
             fontsize=13,

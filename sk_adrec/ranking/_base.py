@@ -6,20 +6,19 @@ import warnings
 
 import numpy as np
 from scipy.special import expit
-from sklearn.base import ClassifierMixin
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
 from .._validation import check_choice
 from ..losses import FocalLoss, LogLoss
-from ._target import check_target, check_two_classes
+from ._target import TwoClassesMixin, check_target, check_two_classes
 
 # A validation loss this many times that of the base rate is no bad luck.
 _WORSE = 1.1
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
-class BaseRanker(ClassifierMixin, BaseTorchEstimator):
+class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
     """One row per impression, y of two classes; the module returns a logit of shape (B,)."""
 
     def _check_target(self, y):
@@ -88,28 +87,6 @@ class BaseRanker(ClassifierMixin, BaseTorchEstimator):
         logits = self._forward(X)
         # 1 - p would round the smaller probability to 0.
         return np.column_stack([expit(-logits), expit(logits)])
-
-    def predict(self, X):
-        """The more probable label of each row.
-
-        Parameters
-        ----------
-        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        positive = self._forward(X) > 0
-        return self.classes_[positive.astype(int)]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
-        return tags
 
 
 def _entropy(rate):

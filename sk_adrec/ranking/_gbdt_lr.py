@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 from scipy import sparse
 from scipy.special import logit
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -27,9 +27,10 @@ from .._validation import (
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._log_encoder import LogEncoder
 from ..utils._docs import shared_docs
-from ._leaves import Leaves, one_hot
+from ._gbdt_columns import own_columns, tree_categories, tree_columns, tree_input
+from ._leaves import Leaves
 from ._online_logistic import OnlineLogisticRegression
-from ._target import check_target, check_two_classes
+from ._target import TwoClassesMixin, check_target, check_two_classes
 
 # tree_fraction="auto" above that many rows.
 _DISJOINT_ROWS = 10_000
@@ -46,7 +47,7 @@ _DEFAULT_C = 0.003
 
 @shared_docs
 class GBDTLRClassifier(  # type: ignore[call-arg]
-    ClassifierMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    TwoClassesMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Click probability from a logistic regression on the leaves of boosted trees.
 
@@ -366,7 +367,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
                 rows["callbacks"].append(
                     lgb.early_stopping(self.n_iter_no_change, first_metric_only=True, verbose=False)
                 )
-        gbdt.fit(X, target, weight, categorical_feature=self._tree_categories(), **rows)
+        gbdt.fit(X, target, weight, categorical_feature=tree_categories(self.encoder_), **rows)
         best = gbdt.best_iteration_ if stop is not None and self.early_stopping else None
         self._leaves = Leaves(gbdt.booster_.model_to_string(best), self.n_jobs, self.n_buckets)
         self.n_iter_ = len(self._leaves.n_leaves_per_tree)
@@ -412,61 +413,14 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         return Encoded(np.empty((n, 0)), np.empty((n, 0), np.int32), sparse=sparse.csr_matrix(X))
 
     def _tree_input(self, encoded: Encoded):
-        """Numbers with NaN for missing, ids as codes, then each list's length and newest entry."""
-        if encoded.sparse is not None:
-            return encoded.sparse
-        n_numeric = len(self.encoder_.numeric_names_)
-        numeric = encoded.numeric[:, :n_numeric].copy()
-        for k, name in enumerate(self.encoder_.indicator_names_):
-            missing = encoded.numeric[:, n_numeric + k] > 0
-            numeric[missing, self.encoder_.numeric_names_.index(name)] = np.nan
-        lists = list(encoded.sequences.values())
-        lengths = [ragged.lengths for ragged in lists]
-        newest = [_newest(ragged) for ragged in lists]
-        codes = np.column_stack([encoded.categorical, *newest]).astype(np.float64)
-        codes[codes == 0] = np.nan
-        return np.column_stack([numeric, *lengths, codes])
-
-    def _tree_categories(self) -> list[int]:
-        """Positions of the codes in the trees' input."""
-        if self._is_sparse:
-            return []
-        encoder = self.encoder_
-        n_lists = len(encoder.sequence_names_)
-        n_numbers = len(encoder.numeric_names_) + n_lists
-        return list(range(n_numbers, n_numbers + len(encoder.categorical_names_) + n_lists))
-
-    def _tree_columns(self) -> list[int]:
-        """For each column of the trees' input the column of X that it comes from."""
-        if self._is_sparse:
-            return list(range(self.n_features_in_))
-        encoder = self.encoder_
-        position = {spec.name: j for j, spec in enumerate(encoder.columns_)}
-        lists = encoder.sequence_names_
-        names = [*encoder.numeric_names_, *lists, *encoder.categorical_names_, *lists]
-        return [position[name] for name in names]
+        return tree_input(self.encoder_, encoded)
 
     def _features(self, encoded: Encoded) -> sparse.csr_matrix:
         """What the linear layer sees: leaves, then the columns of X."""
         leaves = self._leaves.one_hot(self._tree_input(encoded))
         if not self.passthrough:
             return leaves
-        if encoded.sparse is not None:
-            return sparse.hstack([leaves, encoded.sparse], format="csr")
-        encoder = self.encoder_
-        blocks = [leaves]
-        if encoded.numeric.shape[1]:
-            blocks.append(sparse.csr_matrix(encoded.numeric))
-        if encoded.categorical.shape[1]:
-            sizes = np.array([encoder.cardinality(name) for name in encoder.categorical_names_])
-            starts = (np.cumsum(sizes) - sizes).astype(np.int32)
-            blocks.append(one_hot(encoded.categorical + starts, int(sizes.sum())))
-        for name, ragged in encoded.sequences.items():
-            lengths = ragged.lengths
-            shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
-            shape = (len(encoded), encoder.cardinality(name))
-            blocks.append(sparse.csr_matrix((shares, ragged.values, ragged.offsets), shape=shape))
-        return sparse.hstack(blocks, format="csr")
+        return sparse.hstack([leaves, *own_columns(self.encoder_, encoded)], format="csr")
 
     # ---- predict -------------------------------------------------------------------------
 
@@ -505,20 +459,6 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         ndarray of shape (n_samples, 2)
         """
         return np.concatenate([self.linear_.predict_proba(F) for F in self._chunks(X)])
-
-    def predict(self, X):
-        """The more probable label of each row.
-
-        Parameters
-        ----------
-        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
 
     def transform(self, X):
         """The leaf of each tree as a one-hot matrix.
@@ -561,7 +501,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         """Share of each column of X in the gain of all splits, shape (n_features_in_,)."""
         check_is_fitted(self)
         gains = np.bincount(
-            self._tree_columns(), self._leaves.gains(), minlength=self.n_features_in_
+            tree_columns(self.encoder_, self.n_features_in_),
+            self._leaves.gains(),
+            minlength=self.n_features_in_,
         )
         return gains / max(gains.sum(), np.finfo(float).tiny)
 
@@ -570,10 +512,6 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
 
@@ -628,14 +566,6 @@ def _validation_set(gbdt, X, y) -> dict[str, Any]:
 def _take(encoded: Encoded, rows: np.ndarray) -> Encoded:
     """Some rows; no copy where they are all."""
     return encoded if len(rows) == len(encoded) else encoded.take(rows)
-
-
-def _newest(ragged) -> np.ndarray:
-    """The last code of each list, shape (n,); 0 where it is empty."""
-    codes = np.zeros(len(ragged), dtype=np.int32)
-    some = ragged.lengths > 0
-    codes[some] = ragged.values[ragged.offsets[1:][some] - 1]
-    return codes
 
 
 def _weights_for(linear, weight, is_weighted: bool) -> dict[str, np.ndarray]:

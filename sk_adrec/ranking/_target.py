@@ -1,9 +1,10 @@
-"""The label of a ranker: two classes, of any type."""
+"""The label of a ranker: two classes, of any type, and how logits become labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -35,3 +36,29 @@ def check_two_classes(classes: np.ndarray, y: np.ndarray) -> None:
     unseen = np.setdiff1d(y, classes)
     if len(unseen):
         raise ValueError(f"y must hold the labels {classes}, got {unseen[0]!r}")
+
+
+class TwoClassesMixin(ClassifierMixin):
+    """For classifiers of raw rows with ``decision_function`` and two classes."""
+
+    def predict(self, X):
+        """The more probable label of each row.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(int)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags

@@ -1,7 +1,9 @@
 """gauc_score on 10 million rows of a million users: at most 8 s and 2 GB.
 
 python benchmarks/gauc.py
-python benchmarks/gauc.py --rows 1000000 --groups 100000 --loop
+python benchmarks/gauc.py --rows 1000000 --groups 100000 --loop --output out.json
+
+Writes ``results/gauc.json``.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import protocol
 from sklearn.metrics import roc_auc_score
 
 from sk_adrec.metrics import gauc_score
@@ -55,6 +59,7 @@ def main():
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--groups", type=int, default=1_000_000)
     parser.add_argument("--loop", action="store_true", help="compare with a loop over groups")
+    parser.add_argument("--output", type=Path, default=protocol.RESULTS / "gauc.json")
     args = parser.parse_args()
     y, score, groups, weight = draw(args.rows, args.groups)
     result = {"rows": args.rows, "groups": args.groups, "data_gb": peak_gigabytes()}
@@ -65,6 +70,8 @@ def main():
     if args.loop:
         value, wall, cpu = seconds(lambda: loop(y, score, groups))
         result["loop"] = {"gauc": value, "seconds": wall, "cpu_seconds": cpu}
+    result |= protocol.environment()
+    args.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 

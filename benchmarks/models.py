@@ -157,20 +157,25 @@ class LightGBM(Contender):
         return setting | fixed
 
 
-class FM(Contender):
-    """FMClassifier, from the raw frame."""
+class Network(Contender):
+    """An estimator of this library with a network, from the raw frame.
 
-    name = "FM"
-    space = {
-        "lr": [3e-3, 2e-3, 5e-3],
-        "embedding_dim": [16, 32, 48],
-        # Gradients are small where one row in 600 converts: a penalty of 1e-6 is strong.
-        "l2": [0.0, 1e-8, 1e-7],
-        "id_dropout": [0.1, 0.0, 0.5],
-        "min_frequency": [1, 250, 1000],
-        "batch_size": [4096, 8192],
-    }
+    Parameters
+    ----------
+    name : str
+    estimator : class
+        Of this library's rankers.
+    space : dict
+    fixed : dict, default=None
+        Parameters that are no settings.
+    metric : {"auc", "log_loss"}, default="auc"
+    """
+
     max_epochs, patience = 15, 2
+
+    def __init__(self, name, estimator, space, fixed=None, metric="auc"):
+        super().__init__(space, metric)
+        self.name, self.estimator, self.fixed = name, estimator, fixed or {}
 
     def tune(self, setting, train, valid):
         """The number of epochs at the best validation score."""
@@ -182,8 +187,9 @@ class FM(Contender):
             threshold=MIN_GAIN,
             threshold_mode="abs" if auc else "rel",
         )
-        model = FMClassifier(
+        model = self.estimator(
             **setting,
+            **self.fixed,
             max_epochs=self.max_epochs,
             early_stopping=False,
             callbacks=[stop],
@@ -202,11 +208,33 @@ class FM(Contender):
         return float(scores.max()), {"n_epochs": int(scores.argmax()) + 1}
 
     def fit(self, setting, length, rows, seed):
-        """A fitted FMClassifier."""
-        model = FMClassifier(
-            **setting, max_epochs=length["n_epochs"], early_stopping=False, random_state=seed
+        """A fitted estimator."""
+        model = self.estimator(
+            **setting,
+            **self.fixed,
+            max_epochs=length["n_epochs"],
+            early_stopping=False,
+            random_state=seed,
         )
         return model.fit(rows.X, rows.y, sample_weight=rows.weight)
+
+
+class FM(Network):
+    """FMClassifier with the settings tried on the impressions."""
+
+    space = {
+        "lr": [3e-3, 2e-3, 5e-3],
+        "embedding_dim": [16, 32, 48],
+        # Gradients are small where one row in 600 converts: a penalty of 1e-6 is strong.
+        "l2": [0.0, 1e-8, 1e-7],
+        "id_dropout": [0.1, 0.0, 0.5],
+        "min_frequency": [1, 250, 1000],
+        "batch_size": [4096, 8192],
+    }
+    name = "FM"
+
+    def __init__(self, space=None, metric="auc"):
+        super().__init__(self.name, FMClassifier, space, metric=metric)
 
 
 class GBDTLR(Contender):

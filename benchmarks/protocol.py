@@ -67,7 +67,7 @@ class Rows:
         return len(self.y)
 
 
-def load_rows(label, weeks, *, max_rows=None):
+def load_rows(label, weeks, *, max_rows=None, negative_rate=NEGATIVE_RATE, with_time=False):
     """The impressions of some weeks.
 
     Parameters
@@ -76,6 +76,9 @@ def load_rows(label, weeks, *, max_rows=None):
     weeks : iterable of int
     max_rows : int, default=None
         A random sample of this many rows, to try a script out; None = all.
+    negative_rate : float, default=0.02
+    with_time : bool, default=False
+        Whether to add the column ``timestamp``, when the impression's week began.
 
     Returns
     -------
@@ -89,13 +92,14 @@ def load_rows(label, weeks, *, max_rows=None):
     if label not in LABELS:
         raise ValueError(f"label must be one of {LABELS}, got {label!r}")
     log = load_complete_journey_impressions(
-        target=label, keep=label, negative_rate=NEGATIVE_RATE, weeks=weeks, random_state=0
+        target=label, keep=label, negative_rate=negative_rate, weeks=weeks, random_state=0
     )
+    X = log.data.assign(timestamp=log.timestamp) if with_time else log.data
     rows = np.arange(len(log.target))
     if max_rows is not None and max_rows < len(rows):
         rows = np.sort(np.random.default_rng(0).permutation(len(rows))[:max_rows])
     return Rows(
-        log.data.iloc[rows].reset_index(drop=True),
+        X.iloc[rows].reset_index(drop=True),
         log.target.to_numpy()[rows],
         log.sample_weight.to_numpy()[rows],
     )

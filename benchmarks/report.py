@@ -60,7 +60,7 @@ def machine(result):
 
 def impressions_section(result):
     """Test measures of each model, and the FM's lead with its interval."""
-    rows = []
+    rows, costs = [], []
     for name, model in sorted(result["models"].items()):
         mean, first = model["mean_of_seeds"], model["by_seed"]
         rows.append(
@@ -68,21 +68,22 @@ def impressions_section(result):
                 name,
                 f"{first[0]['auc']:.4f}",
                 ", ".join(f"{one['auc']:.4f}" for one in first[1:]) or "(no randomness)",
-                f"{mean['auc']:.4f}",
+                *(f"{mean[key]:.4f}" for key in ("auc", "gauc")),
                 f"{mean['log_loss']:.5f}",
+                f"{mean['normalized_entropy']:.4f}",
                 f"{mean['calibration']:.2f}",
                 f"{model['tried'][0]['valid_auc']:.4f}",
             ]
         )
-    header = ["model", "AUC, first seed", "other seeds", "AUC, mean of seeds", "log loss"]
-    header += ["calibration", "AUC on weeks 41-44"]
+        costs.append([name, *_cost_cells(model["cost"][0])])
+    header = ["model", "AUC, first seed", "other seeds", "AUC, mean of seeds", "GAUC", "log loss"]
+    header += ["NE", "calibration", "AUC on weeks 41-44"]
     leads = [
         [
             f"FM - {rival}",
-            *(f"{one['difference']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]" for one in pair),
+            *(_interval(lead[which], ".4f") for which in ("first_seed", "mean_of_seeds")),
         ]
         for rival, lead in sorted(result["FM_minus"].items())
-        for pair in [(lead["first_seed"], lead["mean_of_seeds"])]
     ]
     models, lead = result["models"].values(), next(iter(result["FM_minus"].values()))
     note = IMPRESSIONS_NOTE.format(
@@ -91,14 +92,138 @@ def impressions_section(result):
         tuned_on=result["tuned_on"],
         **{name: lead["first_seed"][name] for name in ("n_resamples", "n_clusters")},
     )
+    parts = [
+        "## Complete Journey impressions (simulated, says their package), label "
+        f"`{result['label']}`: {result['n_train']:,} rows in weeks "
+        f"1-44, {result['n_test']:,} in weeks 45-53",
+        table(header, rows),
+        table(["difference of AUC", "first seed", "mean of seeds"], leads),
+        note + "\n" + chosen(result),
+        table(["model", *COST_HEADER], costs),
+    ]
+    if result["against_own_trees"]:
+        parts += [OWN_TREES_NOTE.rstrip(), own_trees_table(result["against_own_trees"])]
+    return "\n\n".join([*parts, machine(result)])
+
+
+COST_HEADER = ["fit, s", "predict, s", "memory a fit adds, MB"]
+OWN_TREES_NOTE = """What the linear layer adds to the trees that it stands on (the paper's gain in
+normalised entropy: 3.4 %), each fit by itself:
+"""
+
+
+def _cost_cells(cost):
+    return [f"{cost[k]:.1f}" for k in ("fit_seconds", "predict_seconds")] + [
+        f"{cost['added_mb']:,.0f}"
+    ]
+
+
+def _interval(one, digits):
+    return f"{one['difference']:+{digits}} [{one['low']:+{digits}}, {one['high']:+{digits}}]"
+
+
+def own_trees_table(found):
+    """Normalised entropy and AUC of GBDT+LR and of its trees alone, a line for each fit."""
+    rows = []
+    for setting, fits in found.items():
+        for seed, one in enumerate(fits):
+            pair = one["trees_alone"], one["with_linear_layer"]
+            rows.append(
+                [
+                    f"{setting}, seed {seed}",
+                    *(f"{part['normalized_entropy']:.4f}" for part in pair),
+                    _interval(one["entropy_minus_trees"], ".4f"),
+                    *(f"{part['auc']:.4f}" for part in pair),
+                    *(f"{part['calibration']:.2f}" for part in pair),
+                ]
+            )
+    header = ["fit", "NE, trees", "NE, with linear layer", "difference", "AUC, trees", "AUC, with"]
+    return table([*header, "calibration, trees", "calibration, with"], rows)
+
+
+def comparison_section(result):
+    """Measures of each model on a small log, and the leads of this library's with intervals."""
+    rows = []
+    names = ["auc", "gauc", "log_loss", "normalized_entropy", "calibration"]
+    first = next(iter(result["models"].values()))["measured"][0]
+    names = [name for name in names if name in first]
+    for name, model in sorted(
+        result["models"].items(), key=lambda one: _mean(one[1]["measured"], "log_loss")
+    ):
+        cells = [f"{_mean(model['measured'], key):.4f}" for key in names]
+        rows.append([name, *cells, *_cost_cells(model["cost"])])
+    if "best_possible" in result:
+        cells = [f"{result['best_possible'][key]:.4f}" for key in names]
+        rows.append(["(the true probabilities)", *cells, "", "", ""])
+    leads = [[pair, _interval(one, ".4f")] for pair, one in result["log_loss_minus"].items()]
+    titles = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log loss", "normalized_entropy": "NE"}
+    header = ["model", *(titles.get(name, name) for name in names), *COST_HEADER]
+    rows_of = ", ".join(f"{result[part]:,} {word}" for part, word in PARTS.items())
     return "\n\n".join(
         [
-            "## Complete Journey impressions (simulated, says their package), label "
-            f"`{result['label']}`: {result['n_train']:,} rows in weeks "
-            f"1-44, {result['n_test']:,} in weeks 45-53",
+            f"## {COMPARED[result['data']]}",
+            f"{result['n_rows']:,} rows, {result['base_rate']:.1%} positive; {rows_of}. "
+            f"{RUNS[result['data'] == 'avazu'].format(len(result['runs']))} Each model tried "
+            f"{result['candidates']} settings on the validation rows, chosen by log loss.",
             table(header, rows),
-            table(["difference of AUC", "first seed", "mean of seeds"], leads),
-            note + "\n" + chosen(result),
+            "Difference of log loss, below 0 where the first is better, 95 % interval:",
+            table(["pair", "difference"], leads),
+            machine(result),
+        ]
+    )
+
+
+PARTS = {"train": "to train", "valid": "to choose", "test": "to test"}
+COMPARED = {
+    "avazu": "avazu-sample: real ad impressions, 22 categorical columns",
+    "census_income": "census-income: 40 columns, numbers and categories, missing values",
+    "ad_log": "Synthetic log (`make_ad_log`), true probabilities known",
+}
+RUNS = {
+    True: "Means over {} random splits; the intervals allow for their overlap (Nadeau and Bengio).",
+    False: "Means over {} seeds of the fit; intervals resample the test rows (users, where known).",
+}
+
+
+def _mean(measured, key):
+    return sum(one[key] for one in measured) / len(measured)
+
+
+def gbdt_lr_speed_section(result):
+    """Seconds and log loss against the same trees under scikit-learn's solvers."""
+    ours = result["sk_adrec"]
+    rows = [["GBDTLRClassifier", f"{ours['fit_seconds']:.1f}", "1", f"{ours['log_loss']:.4f}"]]
+    for name, iterations in (("saga", 300), ("lbfgs", 1000)):
+        one = result[name]
+        title = f"leaves, one-hot, {name}, at most {iterations} iterations"
+        cells = [
+            f"{one['fit_seconds']:.1f}",
+            f"{one['times_slower']:.1f}",
+            f"{one['log_loss']:.4f}",
+        ]
+        rows.append([title, *cells])
+    return "\n\n".join(
+        [
+            f"## GBDT+LR, {result['n_train']:,} rows of a synthetic log, the same 100 trees",
+            table(["how", "fit, s", "times ours (wanted: 5, 1.5)", "log loss"], rows),
+            f"The trees alone: log loss {ours['log_loss_of_trees']:.4f}; the true probabilities: "
+            f"{result['best_possible_log_loss']:.4f}. Leaves of a million new rows, one-hot: "
+            f"{ours['transform_1M_rows_seconds']:.1f} s.",
+            machine(result),
+        ]
+    )
+
+
+def gauc_section(result):
+    """Seconds and memory of one GAUC."""
+    rows = [
+        [name, f"{result[name]['seconds']:.1f}", f"{result[name]['peak_gb']:.2f}"]
+        for name in ("plain", "weighted")
+    ]
+    return "\n\n".join(
+        [
+            f"## `gauc_score`, {result['rows']:,} rows of {result['groups']:,} users",
+            table(["", "s (wanted: 8)", "peak memory of the process, GB (wanted: 2)"], rows),
             machine(result),
         ]
     )
@@ -214,6 +339,12 @@ SECTIONS = (
         "--settings-of benchmarks/results/impressions_converted.json",
         impressions_section,
     ),
+    *(
+        (f"comparison_{data}", f"comparison.py --data {data} --folder FOLDER", comparison_section)
+        for data in COMPARED
+    ),
+    ("gbdt_lr_speed", "gbdt_lr_speed.py", gbdt_lr_speed_section),
+    ("gauc", "gauc.py", gauc_section),
     ("fm_epoch", "fm_epoch.py", epoch_section),
     ("overhead", "overhead.py", overhead_section),
 )

@@ -122,6 +122,8 @@ def test_environment_names_versions_and_no_paths():
     assert str(Path.home()) not in json.dumps(environment)
 
 
+MEASURES = {"gauc": 0.9, "log_loss": 0.01, "normalized_entropy": 0.75, "calibration": 1.0}
+LEAD = {"difference": -0.02, "low": -0.03, "high": -0.01}
 IMPRESSIONS = {
     "label": "converted",
     "tuned_on": "converted",
@@ -131,8 +133,9 @@ IMPRESSIONS = {
     "models": {
         name: {
             "tried": [{"setting": {"lr": 0.003}, "n_epochs": 4, "valid_auc": auc}],
-            "by_seed": [{"auc": auc, "log_loss": 0.01, "calibration": 1.0}] * 3,
-            "mean_of_seeds": {"auc": auc, "log_loss": 0.01, "calibration": 1.0},
+            "by_seed": [MEASURES | {"auc": auc}] * 3,
+            "mean_of_seeds": MEASURES | {"auc": auc},
+            "cost": [{"fit_seconds": 12.0, "predict_seconds": 0.5, "added_mb": 250.0}] * 3,
         }
         for name, auc in {"FM": 0.912, "LightGBM": 0.905}.items()
     },
@@ -148,6 +151,15 @@ IMPRESSIONS = {
             for part in ("first_seed", "mean_of_seeds")
         }
     },
+    "against_own_trees": {
+        "default setting": [
+            {
+                "with_linear_layer": MEASURES | {"auc": 0.91},
+                "trees_alone": MEASURES | {"auc": 0.9, "normalized_entropy": 0.77},
+                "entropy_minus_trees": LEAD,
+            }
+        ]
+    },
     "versions": {"python": "3.11"},
     "machine": {"processor": "a processor", "cores": 2, "threads": 2},
 }
@@ -157,9 +169,58 @@ def test_page_shows_results_and_names_the_command_of_missing_ones(tmp_path):
     (tmp_path / "impressions_converted.json").write_text(json.dumps(IMPRESSIONS))
     page = report.page(tmp_path)
     assert "| FM - LightGBM | +0.0070 [+0.0050, +0.0090] | +0.0070 [+0.0050, +0.0090] |" in page
-    assert "| FM | 0.9120 | 0.9120, 0.9120 | 0.9120 | 0.01000 | 1.00 | 0.9120 |" in page
+    quality = "0.9120 | 0.9120, 0.9120 | 0.9120 | 0.9000 | 0.01000 | 0.7500 | 1.00 | 0.9120"
+    assert f"| FM | {quality} |" in page
+    assert "| FM | 12.0 | 0.5 | 250 |" in page
+    assert "| 0.7700 | 0.7500 | -0.0200 [-0.0300, -0.0100] | 0.9000 | 0.9100 |" in page
     assert "- FM: lr 0.003, n_epochs 4" in page
     assert "Not measured yet: `python benchmarks/fm_epoch.py`." in page
+
+
+def test_comparison_is_sorted_by_log_loss_and_shows_the_truth_last():
+    result = {
+        "data": "ad_log",
+        "n_rows": 1000,
+        "base_rate": 0.1,
+        "train": 680,
+        "valid": 150,
+        "test": 170,
+        "runs": [(0, 0), (0, 1)],
+        "candidates": 6,
+        "models": {
+            name: {
+                "measured": [MEASURES | {"auc": 0.7, "log_loss": loss}],
+                "cost": IMPRESSIONS["models"]["FM"]["cost"][0],
+            }
+            for name, loss in {"bad": 0.4, "good": 0.3}.items()
+        },
+        "best_possible": MEASURES | {"auc": 0.8, "log_loss": 0.25},
+        "log_loss_minus": {"good - bad": LEAD},
+        "versions": {"python": "3.11"},
+        "machine": IMPRESSIONS["machine"],
+    }
+    text = report.comparison_section(result)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines[2:5]] == [
+        "| good",
+        "| bad",
+        "| (the true probabilities)",
+    ]
+    assert "| good - bad | -0.0200 [-0.0300, -0.0100] |" in text
+
+
+def test_entropy_difference_weighs_rows_and_is_paired(rows):
+    rng = np.random.default_rng(5)
+    p, rival = rng.uniform(0.02, 0.5, (2, len(rows)))
+    found = protocol.entropy_difference(rows, p, rival, 200)
+    repeated = np.repeat(np.arange(len(rows)), rows.weight.astype(int))
+    y, rate = rows.y[repeated], rows.y[repeated].mean()
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    truth = (log_loss(y, p[repeated]) - log_loss(y, rival[repeated])) / entropy
+    assert found["difference"] == pytest.approx(truth)
+    assert found["low"] < truth < found["high"]
+    same = protocol.entropy_difference(rows, p, p, 50)
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
 
 
 def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():

@@ -12,7 +12,9 @@ Protocol, for every model alike: a fixed validation part, never tested on, choos
 for every network); the winner is then fitted on training and validation rows together and predicts
 the test rows. census-income and the synthetic log have one split and three seeds of the fit;
 avazu-sample is small, so that the rows outside the validation part are split anew 20 times
-(80 % : 20 %), one seed each.
+(80 % : 20 %), one seed each. Tuning trains on the first split's training rows, some of which are
+test rows of later splits; it is the same for all models, and scores validation rows only. Models
+already in ``.cache`` are not run again, so that the table can be made in parts (``--part``).
 """
 
 import os
@@ -22,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import argparse
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,7 @@ import pandas as pd
 import protocol
 from models import FM, GBDTLR, LightGBM, LogisticOneHot
 from peer_models import MAX_EPOCHS, PEERS, Peer
+from scipy import stats
 
 from sk_adrec.datasets import make_ad_log
 
@@ -166,52 +170,63 @@ def fit_and_predict(args, name, best, split, seed, repeated):
     return protocol.timed_fit(model, best["setting"], length, both, task.test, seed)[:2]
 
 
-def run(args, names, n_candidates, n_splits):
-    """All contenders of a data set: what the JSON holds."""
+def run_model(args, name, n_candidates, runs, repeated):
+    """One contender tuned, fitted and measured: what the JSON says of it, and probabilities."""
+    task = make_task(*load(*args), 0, repeated)
+    model = contenders()[name]
+    tried = []
+    for setting in protocol.candidates(model.space, n_candidates):
+        value, length = model.tune(setting, task.train, task.valid)
+        tried.append({"setting": setting, "length": length, "valid_log_loss": -float(value)})
+    tried.sort(key=lambda one: one["valid_log_loss"])
+    fresh = (args, name, tried[0])
+    wanted = runs[:1] if model.deterministic and not repeated else runs
+    # Memory tells most in a fresh process; the further splits need not wait for one.
+    done = [protocol.in_fresh_process(fit_and_predict, *fresh, *wanted[0], repeated)]
+    done += [fit_and_predict(*fresh, *one, repeated) for one in wanted[1:]]
+    X, y, _ = load(*args)
+    tests = [make_task(X, y, None, split, repeated).test for split, _ in wanted]
+    measured = [protocol.measure(test, p) for test, (p, _) in zip(tests, done)]
+    print(name, tried[0], measured[0], done[0][1], flush=True)
+    return {"tried": tried, "measured": measured, "cost": done[0][1]}, done[0][0]
+
+
+def run(args, names, n_candidates, n_splits, folder):
+    """All contenders of a data set: what the JSON holds. What is in the cache is not run again."""
     data = args[0]
     X, y, truth = load(*args)
     repeated = data == "avazu"
     runs = [(k, 0) for k in range(n_splits)] if repeated else [(0, s) for s in protocol.SEEDS]
     first = make_task(X, y, truth, 0, repeated)
-    result = {"data": data, "n_rows": len(y), "base_rate": float(y.mean()), "models": {}}
+    if names is None:
+        slow = SLOW if len(first.train) > SLOW_ROWS else ()
+        names = [name for name in contenders() if name not in slow]
+    models, probabilities = {}, {}
+    for name in names:
+        path = folder / f"{data}_{name.replace(' ', '_')}.npz"
+        if not path.exists():
+            found, p = run_model(args, name, n_candidates, runs, repeated)
+            np.savez(path, found=json.dumps(found), p=p)
+        with np.load(path) as arrays:
+            models[name] = json.loads(str(arrays["found"]))
+            probabilities[name] = arrays["p"]
+    result = {"data": data, "n_rows": len(y), "base_rate": float(y.mean()), "models": models}
     result |= {part: len(getattr(first, part)) for part in ("train", "valid", "test")}
     if truth is not None:
         result["best_possible"] = protocol.measure(first.test, first.truth)
-    probabilities = {}
-    for name, model in contenders(names).items():
-        if name in SLOW and len(first.train) > SLOW_ROWS and names is None:
-            continue
-        tried = []
-        for setting in protocol.candidates(model.space, n_candidates):
-            value, length = model.tune(setting, first.train, first.valid)
-            tried.append({"setting": setting, "length": length, "valid_log_loss": -value})
-        tried.sort(key=lambda one: one["valid_log_loss"])
-        fresh = (args, name, tried[0])
-        wanted = runs[:1] if model.deterministic and not repeated else runs
-        # Memory tells most in a fresh process; the further splits need not wait for one.
-        done = [protocol.in_fresh_process(fit_and_predict, *fresh, *wanted[0], repeated)]
-        done += [fit_and_predict(*fresh, *one, repeated) for one in wanted[1:]]
-        probabilities[name] = [p for p, _ in done]
-        tests = [make_task(X, y, None, split, repeated).test for split, _ in runs]
-        result["models"][name] = {
-            "tried": tried,
-            "measured": [protocol.measure(test, p) for test, (p, _) in zip(tests, done)],
-            "cost": done[0][1],
-        }
-        print(name, tried[0], result["models"][name]["measured"][0], done[0][1], flush=True)
     if repeated:
-        result["log_loss_minus"] = over_splits(result["models"])
+        result["log_loss_minus"] = over_splits(models, len(first.test), len(y) - len(first.test))
     else:
         result["log_loss_minus"] = over_rows(first.test, probabilities)
     versions = protocol.environment("lightgbm", "torch", "skorch")
     return result | {"candidates": n_candidates, "runs": runs} | versions
 
 
-def over_splits(models):
+def over_splits(models, n_test, n_fit):
     """Log loss of FM and GBDT+LR minus each rival's: mean over splits with a 95 % interval.
 
     Test rows of different splits overlap, and so do training rows: the variance of a mean over
-    independent splits is corrected by n_test / n_train (Nadeau and Bengio 2003).
+    independent splits is corrected by n_test / n_fit (Nadeau and Bengio 2003).
     """
     found = {}
     losses = {
@@ -223,7 +238,8 @@ def over_splits(models):
             if ours in losses and rival != ours:
                 difference = losses[ours] - losses[rival]
                 n = len(difference)
-                margin = 1.96 * np.sqrt(difference.var(ddof=1) * (1 / n + 0.2 / 0.8))
+                spread = np.sqrt(difference.var(ddof=1) * (1 / n + n_test / n_fit))
+                margin = stats.t.ppf(0.975, n - 1) * spread
                 found[f"{ours} - {rival}"] = {
                     "difference": float(difference.mean()),
                     "low": float(difference.mean() - margin),
@@ -233,18 +249,15 @@ def over_splits(models):
 
 
 def over_rows(test, probabilities):
-    """The same with one split: first seed against first seed, rows (or households) resampled."""
-    rate = float(np.average(test.y, weights=test.weight))
-    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
-    found = {}
-    for ours in ("FM", "GBDT+LR"):
-        for rival in probabilities:
-            if ours in probabilities and rival != ours:
-                pair = probabilities[ours][0], probabilities[rival][0]
-                one = protocol.entropy_difference(test, *pair, n_resamples=300)
-                keys = ("difference", "low", "high")
-                found[f"{ours} - {rival}"] = {key: one[key] * entropy for key in keys}
-    return found
+    """The same with one split: first seed against first seed, rows (or users) resampled."""
+    return {
+        f"{ours} - {rival}": protocol.log_loss_difference(
+            test, probabilities[ours], probabilities[rival], n_resamples=300
+        )
+        for ours in ("FM", "GBDT+LR")
+        for rival in probabilities
+        if ours in probabilities and rival != ours
+    }
 
 
 def main():
@@ -257,12 +270,22 @@ def main():
     parser.add_argument("--splits", type=int, default=N_SPLITS)
     parser.add_argument("--max-rows", type=int, help="to try the script out")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--part", action="store_true", help="keep --models in the cache, no table")
+    parser.add_argument("--fresh", action="store_true", help="forget what was run before")
     args = parser.parse_args()
     if args.data != "ad_log" and args.folder is None:
         parser.error(f"--data {args.data} needs --folder, where its Parquet file is")
     output = args.output or protocol.RESULTS / f"comparison_{args.data}.json"
     where = (args.data, args.folder, args.max_rows)
-    result = run(where, args.models, args.candidates, args.splits)
+    with tempfile.TemporaryDirectory() as nowhere:
+        folder = Path(nowhere) if args.max_rows else protocol.CACHE / "comparison"
+        folder.mkdir(parents=True, exist_ok=True)
+        if args.fresh:
+            for path in folder.glob(f"{args.data}_*.npz"):
+                path.unlink()
+        result = run(where, args.models, args.candidates, args.splits, folder)
+    if args.part:
+        return
     output.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -4,8 +4,10 @@
     python benchmarks/gbdt_lr_speed.py --rows 20000 --output out.json  # a trial
 
 The rivals are what one writes by hand: LightGBM leaves -> OneHotEncoder -> hstack with the scaled
-numbers -> LogisticRegression, by (a) saga with at most 300 iterations and (b) lbfgs. All have the
-same LightGBM parameters and rows. Seconds are of the whole fit, trees included. Writes
+numbers -> LogisticRegression (C=1), by (a) saga with at most 300 iterations and (b) lbfgs. All have
+the same LightGBM parameters; ours is timed with the same rows and C for trees and linear layer, and
+as it comes (trees on 90 % of the rows, linear layer on the others, C=0.003). Its linear layer also
+sees one-hot ids, the rivals' does not. Seconds are of the whole fit, trees included. Writes
 ``results/gbdt_lr_speed.json``.
 """
 
@@ -36,11 +38,16 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sk_adrec import GBDTLRClassifier
 from sk_adrec.datasets import make_ad_log
+from sk_adrec.ranking import OnlineLogisticRegression
 
 TREES = {
     "n_estimators": 100, "num_leaves": 31, "random_state": 0, "n_jobs": 2, "verbosity": -1,
     "deterministic": True, "force_col_wise": True,
 }  # fmt: skip
+OURS = {
+    "same rows, C=1": {"linear": OnlineLogisticRegression(C=1.0), "tree_fraction": 1.0},
+    "as it comes": {},
+}
 SOLVERS = {"saga": {"solver": "saga", "max_iter": 300}, "lbfgs": {"max_iter": 1000}}
 
 
@@ -69,14 +76,14 @@ def by_hand(X, y, X_test, **solver):
     return trees, total - trees, p[:, 1], int(linear.n_iter_[0])
 
 
-def ours(X, y, X_test):
+def ours(X, y, X_test, **params):
     """Seconds of the whole fit, probabilities of X_test, and the model."""
-    model = GBDTLRClassifier(lgb.LGBMClassifier(**TREES), early_stopping=False, random_state=0)
+    trees = lgb.LGBMClassifier(**TREES)
+    model = GBDTLRClassifier(trees, early_stopping=False, random_state=0, **params)
     begin = time.perf_counter()
     model.fit(X, y)
     total = time.perf_counter() - begin
-    p = model.predict_proba(X_test)[:, 1]
-    return total, p, model
+    return total, model.predict_proba(X_test)[:, 1], model
 
 
 def main():
@@ -88,15 +95,20 @@ def main():
     log = make_ad_log(args.rows + 50_000, n_history=0, random_state=0)
     X, y = log.data, log.target.to_numpy()
     train, test = slice(0, args.rows), slice(args.rows, None)
-    total, p, model = ours(X[train], y[train], X[test])
-    best = log_loss(y[test], log.p_click[test])
-    result = {"sk_adrec": {"fit_seconds": total, "log_loss": log_loss(y[test], p)}}
-    trees = model.booster_.predict(model._tree_input(model._encode(X[test])))
-    result["sk_adrec"]["log_loss_of_trees"] = log_loss(y[test], trees)
+    result = {"best_possible_log_loss": log_loss(y[test], log.p_click[test]), "ours": {}}
+    for name, params in OURS.items():
+        seconds, p, model = ours(X[train], y[train], X[test], **params)
+        trees = model.booster_.predict(model._tree_input(model._encode(X[test])))
+        result["ours"][name] = {
+            "fit_seconds": seconds,
+            "log_loss": log_loss(y[test], p),
+            "log_loss_of_trees": log_loss(y[test], trees),
+            "iterations": model.linear_.n_iter_,
+        }
     million = X.iloc[np.resize(np.arange(len(X)), 1_000_000)]
     begin = time.perf_counter()
     model.transform(million)
-    result["sk_adrec"]["transform_1M_rows_seconds"] = time.perf_counter() - begin
+    result["transform_1M_rows_seconds"] = time.perf_counter() - begin
     for name in args.solvers:
         seconds_trees, rest, p, n_iter = by_hand(X[train], y[train], X[test], **SOLVERS[name])
         result[name] = {
@@ -104,9 +116,7 @@ def main():
             "of_which_trees": seconds_trees,
             "log_loss": log_loss(y[test], p),
             "iterations": n_iter,
-            "times_slower": (seconds_trees + rest) / total,
         }
-    result["best_possible_log_loss"] = best
     result |= {"n_train": args.rows, "n_test": len(p), **protocol.environment("lightgbm", "scipy")}
     args.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

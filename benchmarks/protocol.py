@@ -258,6 +258,30 @@ def entropy_difference(rows, probability, rival, n_resamples=N_RESAMPLES):
     dict
         As ``auc_difference``.
     """
+    loss, rate, n_clusters = _resampled_loss(rows, probability, rival, n_resamples)
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
+    return _interval(loss / entropy, n_clusters)
+
+
+def log_loss_difference(rows, probability, rival, n_resamples=N_RESAMPLES):
+    """Log loss of `probability` minus that of `rival`, as ``entropy_difference``."""
+    loss, _, n_clusters = _resampled_loss(rows, probability, rival, n_resamples)
+    return _interval(loss, n_clusters)
+
+
+def _interval(difference, n_clusters):
+    low, high = np.quantile(difference[1:], [0.025, 0.975])
+    return {
+        "difference": float(difference[0]),
+        "low": float(low),
+        "high": float(high),
+        "n_resamples": len(difference) - 1,
+        "n_clusters": n_clusters,
+    }
+
+
+def _resampled_loss(rows, probability, rival, n_resamples):
+    """Difference of log losses and base rate, of the rows and then of each resample."""
     if (user := user_of(rows)) is not None:
         cluster, users = pd.factorize(user, use_na_sentinel=False)
         n = len(users)
@@ -273,17 +297,7 @@ def entropy_difference(rows, probability, rival, n_resamples=N_RESAMPLES):
     rng = np.random.default_rng(0)
     draws = (rng.multinomial(n, np.full(n, 1 / n)) for _ in range(n_resamples))
     sums = np.array([per_cluster.sum(1), *(per_cluster @ drawn for drawn in draws)])
-    rate = sums[:, 2] / sums[:, 1]
-    entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
-    difference = sums[:, 0] / sums[:, 1] / entropy
-    low, high = np.quantile(difference[1:], [0.025, 0.975])
-    return {
-        "difference": float(difference[0]),
-        "low": float(low),
-        "high": float(high),
-        "n_resamples": n_resamples,
-        "n_clusters": n,
-    }
+    return sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 1], n
 
 
 def _log_losses(y, p):

@@ -62,9 +62,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Give ``LGBMClassifier()`` to search its parameters: ``gbdt__num_leaves``.
     linear : classifier with predict_proba, default=None
         The linear layer, fitted on sparse rows. None is
-        :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.003``; its penalty pulls the
-        leaves' coefficients to the values that the trees gave them. Give an instance to search
-        its parameters: ``linear__C``.
+        :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.003``, whose penalty pulls
+        the leaves' coefficients to the values that the trees gave them. Search its parameters as
+        ``linear__C``.
     passthrough : bool, default=True
         Whether the linear layer sees the columns of X beside the leaves: standardised numbers,
         one-hot ids, lists as the mean of their entries' one-hots; a scipy matrix as it is. False
@@ -312,7 +312,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         if "gbdt" in nested and self.gbdt is None and "gbdt" not in params:
             self.gbdt = lgb.LGBMClassifier(**_DEFAULT_TREES)
         if "linear" in nested and self.linear is None and "linear" not in params:
-            self.linear = OnlineLogisticRegression(C=_DEFAULT_C)
+            self.linear = _default_linear()
         return super().set_params(**params)
 
     def _encode_target(self, y, classes):
@@ -377,17 +377,15 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
             self.validation_scores_ = [-loss for loss in losses]
 
     def _fit_linear(self, features, target, weight, is_weighted, seed):
-        if self.linear is None:
-            prior = np.zeros(features.shape[1])
-            prior[: self._leaves.n_columns] = self._leaves.logits()
-            self.linear_ = OnlineLogisticRegression(C=_DEFAULT_C)
-            self.linear_.fit(features, target, weight, coef_prior=prior, classes=[0, 1])
-            return
-        linear = clone(self.linear)
+        linear = _default_linear() if self.linear is None else clone(self.linear)
         if "random_state" in (params := linear.get_params()) and params["random_state"] is None:
             linear.set_params(random_state=seed)
-        weighted = _weights_for(linear, weight, is_weighted)
-        self.linear_ = linear.fit(features, target, **weighted)
+        further = _weights_for(linear, weight, is_weighted)
+        if has_fit_parameter(linear, "coef_prior"):
+            prior = np.zeros(features.shape[1])
+            prior[: self._leaves.n_columns] = self._leaves.logits()
+            further |= {"coef_prior": prior, "classes": [0, 1]}
+        self.linear_ = linear.fit(features, target, **further)
 
     # ---- features ------------------------------------------------------------------------
 
@@ -545,6 +543,10 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         if saved["linear"] is not None:
             self.linear_ = OnlineLogisticRegression()
             self.linear_.__setstate__(saved["linear"])
+
+
+def _default_linear():
+    return OnlineLogisticRegression(C=_DEFAULT_C)
 
 
 def _shuffle_stratified(target, random_state) -> np.ndarray:

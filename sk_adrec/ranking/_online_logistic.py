@@ -6,10 +6,13 @@ Predicting Clicks on Ads at Facebook", ADKDD 2014, section 3.1.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy import optimize, sparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validation import check_number, check_weight, drop_zero_weight
@@ -21,6 +24,10 @@ _BETA = 1.0
 _STEP_ROWS = 64
 # No more progress than this, relative to the loss, is rounding.
 _FTOL = 1e-10
+# Iterations whose common gain is looked at: single steps of L-BFGS may gain little.
+_PATIENCE = 5
+# Of scipy's L-BFGS-B.
+_STATUS_MAX_ITER = 1
 
 
 class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
@@ -34,15 +41,14 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
     ----------
     C : float, default=1.0
         Inverse strength of the penalty: sum of weighted log losses + ``|coef - prior|^2 / (2 C)``.
-        The intercept is free, unless there is a prior: then it is pulled to 0 likewise. Smaller
-        for many rare features.
+        The intercept is free. Smaller for many rare features.
     lr : float, default=0.05
         Online step size alpha: coefficient j moves by ``alpha / (1 + sqrt(G_j))`` times its
         gradient, G_j being the sum of its squared gradients so far, those of `fit` included.
         Larger follows drift faster, and noise too.
     tol : float, default=1e-4
-        `fit` ends when a diagonal Newton step would gain less than this share of the loss. It is
-        relative, so that click rates of 0.1 % and of 30 % are fitted equally well.
+        `fit` ends when five iterations have lessened the penalised loss by less than this share
+        of it. It is relative, so that click rates of 0.1 % and of 30 % are fitted equally well.
     max_iter : int, default=200
         Iterations of L-BFGS at most.
 
@@ -115,7 +121,7 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_, self.n_iter_ = prior[None], np.array([intercept]), 0
         if not one_label:
             start = self._logits(X)
-            objective = _Objective(X, target, weight, start, self.C, coef_prior is None)
+            objective = _Objective(X, target, weight, start, self.C)
             delta, shift, self.n_iter_ = objective.minimise(self.tol, self.max_iter)
             self.coef_, self.intercept_ = (prior + delta)[None], np.array([intercept + shift])
         residual = weight * (expit(self._logits(X)) - target)
@@ -197,57 +203,64 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
 
 
 class _Objective:
-    """The mean log loss of X @ delta + shift + start, and its penalty.
+    """The mean log loss of X @ delta + shift + start, and the penalty of delta.
 
     The search runs in coordinates scaled by the root of each one's curvature at the start: a leaf
-    of ten rows and one of ten thousand then take steps of like size, which saves most iterations.
+    of ten rows and one of ten thousand then take steps of like size. Columns are centred, without
+    being written anew: the intercept then has no part in theirs.
     """
 
-    def __init__(self, X, target, weight, start, C, free_intercept):
+    def __init__(self, X, target, weight, start, C):
         self._X, self._XT = X, X.T
         self._target, self._weight, self._start = target, weight / weight.sum(), start
-        self._penalty = np.full(X.shape[1] + 1, 1.0 / (C * weight.sum()))
-        if free_intercept:
-            self._penalty[-1] = 0.0
+        self._penalty = np.append(np.full(X.shape[1], 1.0 / (C * weight.sum())), 0.0)
         p = expit(start)
         curvature = self._weight * p * (1 - p)
-        bend = np.append(_squared(X).T @ curvature, curvature.sum()) + self._penalty
-        self._scale = 1.0 / np.sqrt(np.maximum(bend, np.finfo(float).tiny))
-        self._gain = np.inf
+        total = curvature.sum()
+        self._mean = self._XT @ curvature / max(total, np.finfo(float).tiny)
+        bend = np.append(_squared(X).T @ curvature - total * self._mean**2, total) + self._penalty
+        # A constant column bends nothing but what rounding leaves of it.
+        smallest = np.finfo(float).eps * max(bend.max(), np.finfo(float).tiny)
+        self._scale = 1.0 / np.sqrt(np.maximum(bend, smallest))
 
     def minimise(self, tol: float, max_iter: int) -> tuple[np.ndarray, float, int]:
         """delta, shift and the number of iterations."""
+        losses: list[float] = []
 
         def stop_at_tolerance(intermediate_result):
-            if self._gain <= tol:
-                raise StopIteration
+            losses.append(intermediate_result.fun)
+            if len(losses) > _PATIENCE:
+                gain = losses[-1 - _PATIENCE] - losses[-1]
+                if gain <= tol * losses[-1]:
+                    raise StopIteration
 
-        u = np.zeros(len(self._scale))
-        self(u)
-        if self._gain <= tol:
-            return u[:-1], 0.0, 0
         found = optimize.minimize(
             self,
-            u,
+            np.zeros(len(self._scale)),
             jac=True,
             method="L-BFGS-B",
             callback=stop_at_tolerance,
             options={"maxiter": max_iter, "maxfun": 10 * max_iter, "gtol": 0.0, "ftol": _FTOL},
         )
+        if found.status == _STATUS_MAX_ITER:
+            warnings.warn(
+                f"The linear layer has not converged after {max_iter} iterations: raise max_iter "
+                "or tol, scale the columns, or lower C.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         step = found.x * self._scale
-        return step[:-1], float(step[-1]), int(found.nit)
+        return step[:-1], float(step[-1] - self._mean @ step[:-1]), int(found.nit)
 
     def __call__(self, u):
         step = u * self._scale
         pull = self._penalty * step
-        z = self._start + self._X @ step[:-1] + step[-1]
+        z = self._start + self._X @ step[:-1] + (step[-1] - self._mean @ step[:-1])
         losses = np.logaddexp(0.0, z) - self._target * z
         residual = self._weight * (expit(z) - self._target)
-        gradient = np.append(self._XT @ residual, residual.sum()) + pull
-        scaled = gradient * self._scale
-        loss = self._weight @ losses + 0.5 * (pull @ step)
-        self._gain = 0.5 * (scaled @ scaled) / max(loss, np.finfo(float).tiny)
-        return loss, scaled
+        total = residual.sum()
+        gradient = np.append(self._XT @ residual - total * self._mean, total) + pull
+        return self._weight @ losses + 0.5 * (pull @ step), gradient * self._scale
 
 
 def _online_step(X, target, weight, coef, intercept, squares, lr) -> None:

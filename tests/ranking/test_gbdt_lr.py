@@ -10,6 +10,7 @@ from lightgbm import LGBMClassifier
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
@@ -61,18 +62,28 @@ def test_leaf_values_add_up_to_the_trees_logit(log, fitted):
     np.testing.assert_allclose(fitted.transform(log.data) @ fitted._leaves.logits(), raw)
 
 
-def test_a_strong_penalty_gives_the_trees_alone(log):
-    model = small(linear=None).fit(log.data, log.target)
-    tight = OnlineLogisticRegression(C=1e-12).fit(
-        model._features(model._encode(log.data)),
-        log.target,
-        coef_prior=np.pad(
-            model._leaves.logits(), (0, model.linear_.coef_.size - model._leaves.n_columns)
-        ),
-    )
+def test_a_strong_penalty_gives_the_trees_alone_at_the_rate_of_the_rows(log):
+    model = small(linear=OnlineLogisticRegression(C=1e-12), tree_fraction=1.0)
+    model.fit(log.data, log.target)
     raw = model.booster_.predict(model._tree_input(model._encode(log.data)), raw_score=True)
-    found = tight.decision_function(model._features(model._encode(log.data)))
-    np.testing.assert_allclose(found, raw, atol=1e-6)
+    shift = model.decision_function(log.data) - raw
+    np.testing.assert_allclose(shift, model.linear_.intercept_[0], atol=1e-6)
+    assert model.predict_proba(log.data)[:, 1].mean() == pytest.approx(log.target.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("params", [{"linear__C": 0.003}, {"linear__lr": 0.05}])
+def test_spelling_a_default_out_changes_nothing(log, params):
+    plain = small().fit(log.data, log.target)
+    spelled = small().set_params(**params).fit(log.data, log.target)
+    np.testing.assert_array_equal(plain.predict_proba(log.data), spelled.predict_proba(log.data))
+
+
+@pytest.mark.parametrize("trees", [{}, {"class_weight": "balanced"}])
+def test_the_linear_layer_sets_the_level(trees):
+    log = make_ad_log(4000, n_users=30, n_items=20, base_rate=0.03, n_history=0, random_state=0)
+    gbdt = LGBMClassifier(**{**TREES, **trees, "n_estimators": 60})
+    model = small(gbdt=gbdt, tree_fraction=1.0, early_stopping=False).fit(log.data, log.target)
+    assert model.predict_proba(log.data)[:, 1].mean() == pytest.approx(log.target.mean(), rel=2e-2)
 
 
 def test_hashing_keeps_the_width_and_the_number_of_ones(log):
@@ -282,7 +293,7 @@ def test_fit_finds_the_minimum():
     def objective(w):
         z = X @ w[:-1] + w[-1]
         losses = np.logaddexp(0, z) - y * z
-        return weight @ losses + ((w - np.append(prior, 0)) ** 2).sum() / (2 * 0.7)
+        return weight @ losses + ((w[:-1] - prior) ** 2).sum() / (2 * 0.7)
 
     slow = minimize(objective, np.zeros(9), tol=1e-10)
     fast = OnlineLogisticRegression(C=0.7, tol=1e-12).fit(
@@ -290,6 +301,27 @@ def test_fit_finds_the_minimum():
     )
     found = np.append(fast.coef_[0], fast.intercept_)
     np.testing.assert_allclose(found, slow.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_fit_is_not_misled_by_columns_far_from_zero_or_alike(offset):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=2000)
+    y = rng.random(2000) < expit(2 * z)
+    X = np.column_stack([offset + z, offset + z + 0.1 * rng.normal(size=2000), np.ones(2000)])
+    found = OnlineLogisticRegression(C=100).fit(X, y)
+    wanted = LogisticRegression(C=100, max_iter=5000, tol=1e-8).fit(X - X.mean(0), y)
+    assert found.n_iter_ > 0
+    assert log_loss(y, found.predict_proba(X)) == pytest.approx(
+        log_loss(y, wanted.predict_proba(X - X.mean(0))), rel=1e-3
+    )
+
+
+def test_too_few_iterations_warn():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 20))
+    with pytest.warns(ConvergenceWarning, match="has not converged after 2 iterations"):
+        OnlineLogisticRegression(C=1e3, tol=1e-12, max_iter=2).fit(X, X @ rng.normal(size=20) > 0)
 
 
 def test_one_label_learns_the_intercept_alone():

@@ -131,7 +131,7 @@ def tune_all(label, n_candidates, max_rows, journal):
     return {model.name: tune(model, train, valid, n_candidates, journal) for model in MODELS}
 
 
-def test_all(label, tried, max_rows):
+def test_all(label, tried, max_rows, names):
     """Fit the best settings on weeks 1-44 and read the test weeks; the results as a dict."""
     train, test = load_both(label, max_rows)
     n_train = len(train)
@@ -139,6 +139,8 @@ def test_all(label, tried, max_rows):
     print(f"{n_train:,} rows in weeks 1-44, {len(test):,} in weeks 45-53", flush=True)
     probabilities, models, own_trees = {}, {}, {}
     for model in MODELS:
+        if model.name not in names:
+            continue
         done = []
         for seed in protocol.SEEDS[: 1 if model.deterministic else None]:
             best = tried[model.name][0]
@@ -156,12 +158,9 @@ def test_all(label, tried, max_rows):
         if trees[0] is not None:
             own_trees["chosen setting"] = against_own_trees(test, p, trees)
             default = next(one for one in tried[model.name] if one["setting"] == default_of(model))
-            args = (model.name, default, label, max_rows)
-            done = [
-                protocol.in_fresh_process(fit_and_predict, *args, seed) for seed in protocol.SEEDS
-            ]
-            p, _, trees = zip(*done)
-            own_trees["default setting"] = against_own_trees(test, p, trees)
+            args = (model.name, default, label, max_rows, protocol.SEEDS[0])
+            p, _, trees = protocol.in_fresh_process(fit_and_predict, *args)
+            own_trees["default setting"] = against_own_trees(test, [p], [trees])
     return {
         "selection": protocol.SELECTION_METRIC,
         "seeds": list(protocol.SEEDS),
@@ -183,6 +182,13 @@ def main():
     parser.add_argument("--output", type=Path)
     parser.add_argument("--settings-of", type=Path, help="results whose settings are used untuned")
     parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
+    parser.add_argument(
+        "--again",
+        nargs="+",
+        choices=[model.name for model in MODELS],
+        help="after a change of "
+        "these models: measure them (and FM, which all are compared with), keep the others' results",
+    )
     parser.add_argument("--tune-only", action="store_true", help="leave the test weeks unread")
     args = parser.parse_args()
     output = args.output or protocol.RESULTS / f"impressions_{args.label}.json"
@@ -196,7 +202,12 @@ def main():
     if args.tune_only:
         return
     result = {"label": args.label, "tuned_on": tuned_on}
-    result |= test_all(args.label, tried, args.max_rows)
+    names = {"FM", *args.again} if args.again else {model.name for model in MODELS}
+    result |= test_all(args.label, tried, args.max_rows, names)
+    if args.again:
+        before = json.loads(output.read_text())
+        for part in ("models", "FM_minus", "against_own_trees"):
+            result[part] = before[part] | result[part]
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n")
     for name, model in result["models"].items():

@@ -186,8 +186,8 @@ def main():
         "--again",
         nargs="+",
         choices=[model.name for model in MODELS],
-        help="after a change of "
-        "these models: measure them (and FM, which all are compared with), keep the others' results",
+        help="measure these models once more, after they changed, and FM, which all are compared "
+        "with; keep the results of the others",
     )
     parser.add_argument("--tune-only", action="store_true", help="leave the test weeks unread")
     args = parser.parse_args()

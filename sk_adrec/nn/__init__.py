@@ -7,11 +7,16 @@ Blocks take and return tensors; nothing here knows scikit-learn.
 
 from .batch import Batch, Lists
 from .embedding import FusedEmbedding
+from .inputs import FieldInputs
+from .mlp import MLP, Dice
 from .optim import RowSparseAdam
 from .sparse import gather_rows, sparse_matmul, take_rows, unique_rows
 
 __all__ = [
+    "MLP",
     "Batch",
+    "Dice",
+    "FieldInputs",
     "FusedEmbedding",
     "Lists",
     "RowSparseAdam",

@@ -23,6 +23,7 @@ _EXPORTS = {
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
     "GBDTLRClassifier": ".ranking._gbdt_lr",
+    "HistoryEncoder": ".preprocessing._history_encoder",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,4 +1,4 @@
-"""What every peer runner shares: arguments, data, the epoch clock, the JSON report.
+"""What every peer runner shares: arguments, the epoch clock, the scores, the JSON report.
 
 It needs only numpy, scikit-learn and torch, because it runs under each peer's own environment.
 Runners import it before anything that loads torch: libgomp reads its wait policy then.
@@ -10,7 +10,6 @@ import os
 import platform
 import resource
 import time
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,100 +18,31 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
+from peer_data import load_data
 from sklearn.metrics import roc_auc_score
 
-SCORING_ROWS = 65_536
+# Rows scored at once; attention over lists holds some hundred numbers an entry.
+SCORING_ROWS, SCORING_ROWS_WITH_LISTS = 65_536, 4096
+HIDDEN_DIMS = {"fm": [], "deepfm": [256, 128], "din": [200, 80], "esmm": [128, 64]}
+CONFIG = ("embedding_dim", "hidden_dims", "attention_hidden_dims", "batch_size", "epochs", "lr")
+CONFIG += ("l2", "seed", "threads")
 
 
-@dataclass
-class Data:
-    """Encoded impressions: integer codes, one column a field.
-
-    Attributes
-    ----------
-    X_train, X_test : ndarray of int64, shape (n, F)
-        Codes of field j lie in ``[0, cardinalities[j])``.
-    y_train, y_test : ndarray of float32, shape (n,)
-        0 or 1.
-    w_test : ndarray of float64, shape (n_test,)
-        Weights of the test AUC.
-    cardinalities : list of int, length F
-        Rows that field j's embedding table needs.
-    """
-
-    X_train: np.ndarray
-    y_train: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
-    w_test: np.ndarray
-    cardinalities: list
-
-    @property
-    def names(self):
-        """Names of the fields, as the peers want to have them."""
-        return [f"field_{j}" for j in range(len(self.cardinalities))]
-
-    def columns(self, X):
-        """``{name: codes}`` of a matrix (n, F), each column contiguous."""
-        return {name: X[:, j].copy() for j, name in enumerate(self.names)}
-
-
-def load_data(path, max_rows=None, seed=0):
-    """Read and check an .npz with X_train, y_train, X_test, y_test, cardinalities, maybe w_test.
-
-    Raises
-    ------
-    ValueError
-        If an array is missing or has another length, or a code lies outside its field's table.
-    """
-    with np.load(path) as arrays:
-        names = {"X_train", "y_train", "X_test", "y_test", "cardinalities"}
-        if missing := sorted(names - set(arrays.files)):
-            raise ValueError(f"{path} must hold the arrays {sorted(names)}; missing: {missing}")
-        y_test = arrays["y_test"].astype(np.float32)
-        data = Data(
-            X_train=arrays["X_train"].astype(np.int64),
-            y_train=arrays["y_train"].astype(np.float32),
-            X_test=arrays["X_test"].astype(np.int64),
-            y_test=y_test,
-            w_test=arrays["w_test"] if "w_test" in arrays.files else np.ones(len(y_test)),
-            cardinalities=[int(c) for c in arrays["cardinalities"]],
-        )
-    _check(data)
-    if max_rows is not None and max_rows < len(data.y_train):
-        rows = np.random.default_rng(seed).permutation(len(data.y_train))[:max_rows]
-        data = replace(data, X_train=data.X_train[rows], y_train=data.y_train[rows])
-    return data
-
-
-def _check(data):
-    for part in ("train", "test"):
-        X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-        if X.shape != (len(y), len(data.cardinalities)):
-            raise ValueError(
-                f"X_{part} must have shape (len(y_{part}), len(cardinalities)) = "
-                f"{(len(y), len(data.cardinalities))}, got {X.shape}"
-            )
-        for j, cardinality in enumerate(data.cardinalities):
-            low, high = X[:, j].min(), X[:, j].max()
-            if low < 0 or high >= cardinality:
-                raise ValueError(
-                    f"codes of field {j} in X_{part} must lie in [0, {cardinality}), got "
-                    f"{low} to {high}: cardinalities count the rows of a table, code 0 included"
-                )
-    if len(data.w_test) != len(data.y_test):
-        raise ValueError(
-            f"w_test must have one weight a test row ({len(data.y_test)}), got {len(data.w_test)}"
-        )
-
-
-def parse_args(models):
+def parse_args(models, argv=None):
     """Command line of a runner; ``models`` are the names it knows."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path, help="the .npz that load_data describes")
+    parser.add_argument("data", type=Path, help="the .npz that README.md describes")
     parser.add_argument("--output", type=Path, required=True, help="where the JSON report goes")
     parser.add_argument("--model", choices=sorted(models), default="fm")
     parser.add_argument("--embedding-dim", type=int, default=16)
+    parser.add_argument(
+        "--hidden-dims",
+        type=int,
+        nargs="+",
+        help="of the MLP, or of each tower; by default 256 128 (deepfm), 200 80 (din), "
+        "128 64 (esmm)",
+    )
+    parser.add_argument("--attention-hidden-dims", type=int, nargs="+", default=[80, 40])
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument(
@@ -127,27 +57,89 @@ def parse_args(models):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-rows", type=int, help="train on a random sample of this many rows")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--save-scores",
+        type=Path,
+        help=".npz for the test probabilities after each of --auc-epochs, as epoch_<n>",
+    )
+    args = parser.parse_args(argv)
     args.auc_epochs = sorted({n for n in args.auc_epochs if n < args.epochs} | {args.epochs})
+    args.hidden_dims = args.hidden_dims or HIDDEN_DIMS[args.model]
     return args
 
 
-class EpochClock:
-    """Wall and CPU seconds of each epoch, and the test AUC between epochs, off the clock.
+class Scores:
+    """Test AUC by epoch, the seconds of scoring, and the probabilities where they are wanted.
 
-    Trainers set ``model`` and ``predict`` (codes (m, F) -> scores (m,)), then hang ``start`` and
-    ``stop`` on the peer's own epoch hooks.
+    Attributes
+    ----------
+    auc : dict of str to dict of int to float
+        ``{"auc": {epoch: value}}``, or with two labels ``auc_ctr`` and ``auc_ctcvr``.
+    predict_seconds : float or None
+        Of the last time that the test rows were scored.
     """
 
-    def __init__(self, data, auc_epochs):
+    def __init__(self, data, path=None):
+        self.y, self.weight = data.y_test, data.w_test
+        self.path = path
+        self.auc = {
+            name: {} for name in (["auc"] if self.y.ndim == 1 else ["auc_ctr", "auc_ctcvr"])
+        }
+        self.predict_seconds = None
+        self._kept = {}
+
+    def add(self, epoch, probability, seconds):
+        """Take the probabilities of an epoch, shape of ``y_test``, which took ``seconds``.
+
+        Raises
+        ------
+        ValueError
+            If these are no probabilities, or not one a label.
+        """
+        probability = np.asarray(probability, dtype=np.float64)
+        if probability.shape != self.y.shape:
+            raise ValueError(f"scores must have shape {self.y.shape}, got {probability.shape}")
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise ValueError(
+                "scores must be probabilities, got "
+                f"{probability.min():g} to {probability.max():g}: apply the sigmoid to logits"
+            )
+        self.predict_seconds = seconds
+        columns = zip(np.atleast_2d(self.y.T), np.atleast_2d(probability.T))
+        for auc, (y, score) in zip(self.auc.values(), columns):
+            auc[epoch] = float(roc_auc_score(y, score, sample_weight=self.weight))
+        if self.path is not None:
+            self._kept[f"epoch_{epoch}"] = probability
+
+    def report(self):
+        """The report's part; writes the probabilities."""
+        if self.path is not None:
+            np.savez(self.path, **self._kept)
+        return {**self.auc, "predict_seconds": self.predict_seconds}
+
+
+class EpochClock:
+    """Wall and CPU seconds of each epoch, and the test scores between epochs, off the clock.
+
+    Trainers set ``model`` and ``predict`` (dict of tensors, as ``Data.inputs`` has them, ->
+    probabilities (m,) or (m, 1), with two labels (m, 2)), then hang ``start`` and ``stop`` on the
+    peer's own epoch hooks.
+    """
+
+    def __init__(self, data, args):
         self.data = data
-        self.auc_epochs = auc_epochs
+        self.auc_epochs = args.auc_epochs
+        self.scores = Scores(data, args.save_scores)
         self.model = None
         self.predict = None
         self.seconds = []
         self.cpu_seconds = []
-        self.auc = {}
         self.first_start = None
+
+    def leave_out_numbers(self):
+        """The data without numbers, here too, for a model that has no place for them."""
+        self.data = self.data.without_numbers()
+        return self.data
 
     def start(self):
         """Begin an epoch."""
@@ -161,22 +153,44 @@ class EpochClock:
         self.seconds.append(time.perf_counter() - self._wall)
         self.cpu_seconds.append(time.process_time() - self._cpu)
         if len(self.seconds) in self.auc_epochs:
-            self.auc[len(self.seconds)] = self._score()
+            self.scores.add(len(self.seconds), *self._score())
 
     def _score(self):
-        X = self.data.X_test
+        """Probabilities of the test rows, and the seconds within ``predict``."""
+        step = SCORING_ROWS_WITH_LISTS if self.data.lists else SCORING_ROWS
+        n_rows, parts, seconds = len(self.data.y_test), [], 0.0
         self.model.eval()
         with torch.no_grad():
-            scores = [self.predict(X[i : i + SCORING_ROWS]) for i in range(0, len(X), SCORING_ROWS)]
+            for i in range(0, n_rows, step):
+                inputs = self.data.inputs("test", slice(i, i + step))
+                inputs = {name: torch.from_numpy(values) for name, values in inputs.items()}
+                began = time.perf_counter()
+                parts.append(self.predict(inputs).numpy())
+                seconds += time.perf_counter() - began
         self.model.train()
-        scores = np.concatenate([np.asarray(s, dtype=np.float64).ravel() for s in scores])
-        return float(roc_auc_score(self.data.y_test, scores, sample_weight=self.data.w_test))
+        return np.concatenate(parts).reshape(self.data.y_test.shape), seconds
 
 
 def peak_mb():
     """Largest resident size of this process so far, in MB (10^6 bytes)."""
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def what_was_run(args, data):
+    """The report's part that the command line and the data settle."""
+    return {
+        "model": args.model,
+        "config": {name: getattr(args, name) for name in CONFIG},
+        "inputs": {
+            "fields": len(data.names),
+            "numbers": len(data.numbers),
+            "lists": len(data.lists),
+            "max_len": data.max_len if data.lists else 0,
+        },
+        "n_train": len(data.y_train),
+        "n_test": len(data.y_test),
+    }
 
 
 def run(distribution, trainers):
@@ -193,29 +207,23 @@ def run(distribution, trainers):
     args = parse_args(trainers)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    data = load_data(args.data, args.max_rows, args.seed)
+    data = load_data(args.data, args.model, args.max_rows, args.seed)
     # Torch's and the libraries' lazy parts are loaded by now; what fit adds is the difference.
     before_fit_mb = peak_mb()
-    clock = EpochClock(data, args.auc_epochs)
+    clock = EpochClock(data, args)
     began = time.perf_counter()
     trainers[args.model](data, args, clock)
     packages = [distribution, "torch", "numpy", "scikit-learn"]
     report = {
         "peer": distribution,
-        "model": args.model,
         "what": " ".join(trainers[args.model].__doc__.split()),
-        "config": {
-            name: getattr(args, name)
-            for name in ("embedding_dim", "batch_size", "epochs", "lr", "l2", "seed", "threads")
-        },
-        "n_train": len(data.y_train),
-        "n_test": len(data.y_test),
+        **what_was_run(args, clock.data),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "n_parameters": sum(p.numel() for p in clock.model.parameters()),
         "setup_seconds": clock.first_start - began,
         "seconds_per_epoch": clock.seconds,
         "cpu_seconds_per_epoch": clock.cpu_seconds,
-        "auc": clock.auc,
+        **clock.scores.report(),
         "before_fit_mb": before_fit_mb,
         "peak_mb": peak_mb(),
     }

@@ -1,80 +1,184 @@
-"""Train torch-rechub's models with its CTRTrainer; see README.md for the arguments."""
+"""Train torch-rechub's models with its trainers; see README.md for the arguments."""
 
 import tempfile
 
 import common
+import numpy as np
 import torch
-from torch_rechub.basic.features import SparseFeature
+from torch_rechub.basic.features import DenseFeature, SequenceFeature, SparseFeature
 from torch_rechub.basic.layers import FM as PairwiseInteractions
 from torch_rechub.basic.layers import LR, EmbeddingLayer
-from torch_rechub.trainers import CTRTrainer
+from torch_rechub.models.multi_task import ESMM
+from torch_rechub.models.ranking import DIN, DeepFM
+from torch_rechub.trainers import CTRTrainer, MTLTrainer
 from torch_rechub.utils.data import DataGenerator
 
 
 class FM(torch.nn.Module):
     """torch-rechub's DeepFM without its MLP: it has no plain FM, and its MLP cannot be empty.
 
-    As in that DeepFM, the first-order part is a linear layer on the concatenated embeddings.
+    As in that DeepFM, the first-order part is a linear layer on the concatenated embeddings; the
+    numbers, which are in that DeepFM's MLP only, join it.
     """
 
-    def __init__(self, features):
+    def __init__(self, fields, numbers):
         super().__init__()
-        self.features = features
-        self.embedding = EmbeddingLayer(features)
-        self.linear = LR(sum(feature.embed_dim for feature in features))
+        self.fields = fields
+        self.numbers = numbers
+        self.embedding = EmbeddingLayer(fields + numbers)
+        self.linear = LR(sum(feature.embed_dim for feature in fields + numbers))
         self.fm = PairwiseInteractions(reduce_sum=True)
 
     def forward(self, x):
-        """Probability (B,) of a dict of codes (B,): CTRTrainer's loss wants probabilities."""
-        embedded = self.embedding(x, self.features)  # (B, F, d)
-        logit = self.linear(embedded.flatten(start_dim=1)) + self.fm(embedded)  # (B, 1)
+        """Probability (B,) of a dict of columns (B,): CTRTrainer's loss wants probabilities."""
+        embedded = self.embedding(x, self.fields)  # (B, F, d)
+        first_order = embedded.flatten(start_dim=1)
+        if self.numbers:
+            numbers = self.embedding(x, self.numbers, squeeze_dim=True)
+            first_order = torch.cat([first_order, numbers], dim=1)
+        logit = self.linear(first_order) + self.fm(embedded)  # (B, 1)
         return torch.sigmoid(logit.squeeze(1))
 
 
-class ClockLogger:
-    """CTRTrainer's logger protocol; it logs the train loss once, at the end of each epoch."""
+class Clocked:
+    """Mixed into a trainer: the clock runs while an epoch is trained."""
 
-    def __init__(self, clock):
-        self.clock = clock
+    clock = None
 
-    def log_hyperparams(self, params):
-        """Called when fit begins."""
+    def train_one_epoch(self, data_loader):
+        """Train an epoch, on the clock."""
         self.clock.start()
-
-    def log_metrics(self, metrics, step):
-        """Called when an epoch has ended."""
+        losses = super().train_one_epoch(data_loader)
         self.clock.stop()
-        self.clock.start()
-
-    def finish(self):
-        """Called when fit ends."""
+        return losses
 
 
-def train_fm(data, args, clock):
-    """DeepFM's EmbeddingLayer, LR and FM layers without the MLP (there is no plain FM), trained
-    by CTRTrainer.fit without validation on DataGenerator's loader (num_workers=0, its default),
-    dense Adam.
-    """
-    features = [
-        SparseFeature(name, vocab_size=size, embed_dim=args.embedding_dim)
-        for name, size in zip(data.names, data.cardinalities)
-    ]
-    clock.model = FM(features)
-    clock.predict = lambda X: clock.model(
-        {name: torch.from_numpy(codes) for name, codes in data.columns(X).items()}
-    )
-    generator = DataGenerator(data.columns(data.X_train), data.y_train)
-    loader, _, _ = generator.generate_dataloader(batch_size=args.batch_size)
-    with tempfile.TemporaryDirectory() as directory:  # fit saves the model there
-        trainer = CTRTrainer(
-            clock.model,
-            optimizer_params={"lr": args.lr, "weight_decay": args.l2},
-            n_epoch=args.epochs,
-            model_path=directory,
-            model_logger=ClockLogger(clock),
+class ClockedCTRTrainer(Clocked, CTRTrainer):
+    """CTRTrainer on the clock."""
+
+
+class ClockedMTLTrainer(Clocked, MTLTrainer):
+    """MTLTrainer on the clock, without the validation that its fit cannot do without."""
+
+    def evaluate(self, model, data_loader):
+        """Scores that rise, so that fit neither stops nor returns to an earlier epoch."""
+        return [len(self.clock.seconds)] * self.n_task
+
+
+def fields_of(data, args):
+    """A SparseFeature a field, by name; row 0 is padding where lists share the table."""
+    return {
+        name: SparseFeature(
+            name,
+            vocab_size=size,
+            embed_dim=args.embedding_dim,
+            padding_idx=0 if name in data.lists.values() else None,
         )
+        for name, size in zip(data.names, data.cardinalities)
+    }
+
+
+def mlp(dims):
+    """Keywords of torch-rechub's MLP, relu as in its DeepFM and ESMM."""
+    return {"dims": dims, "activation": "relu"}
+
+
+def fit(model, data, args, clock):
+    """Train by CTRTrainer.fit on DataGenerator's loader."""
+    clock.model = clock.predict = model
+    loader = make_loader(data.inputs("train"), data.y_train, args)
+    with tempfile.TemporaryDirectory() as directory:  # fit saves the model there
+        trainer = ClockedCTRTrainer(model, **trainer_params(args, directory))
+        trainer.clock = clock
         trainer.fit(loader)
 
 
+def make_loader(inputs, y, args):
+    """DataGenerator's loader of the training rows."""
+    return DataGenerator(inputs, y).generate_dataloader(batch_size=args.batch_size)[0]
+
+
+def trainer_params(args, directory):
+    """What both trainers want to know."""
+    return {
+        "optimizer_params": {"lr": args.lr, "weight_decay": args.l2},
+        "n_epoch": args.epochs,
+        "model_path": directory,
+    }
+
+
+def train_fm(data, args, clock):
+    """DeepFM's EmbeddingLayer, LR and FM layers without the MLP (there is no plain FM; numbers
+    join the LR layer), trained by CTRTrainer.fit without validation on DataGenerator's loader
+    (num_workers=0, its default), dense Adam.
+    """
+    fields = list(fields_of(data, args).values())
+    fit(FM(fields, [DenseFeature(name) for name in data.numbers]), data, args, clock)
+
+
+def train_deepfm(data, args, clock):
+    """DeepFM (relu, no dropout; its MLP has batch norm, which cannot be switched off; numbers in
+    the MLP only), trained by CTRTrainer.fit without validation on DataGenerator's loader
+    (num_workers=0, its default), dense Adam.
+    """
+    fields = list(fields_of(data, args).values())
+    numbers = [DenseFeature(name) for name in data.numbers]
+    fit(DeepFM(fields + numbers, fields, mlp(args.hidden_dims)), data, args, clock)
+
+
+def train_din(data, args, clock):
+    """DIN (an attention MLP for each list; Dice in all MLPs and no softmax, its defaults; batch
+    norm in all MLPs, which cannot be switched off, so that padding, whose embedding is zero, is
+    in the statistics of attention; no place for numbers, which are left out), trained by
+    CTRTrainer.fit without validation on DataGenerator's loader (num_workers=0, its default),
+    dense Adam.
+    """
+    data = clock.leave_out_numbers()
+    fields = fields_of(data, args)
+    lists = [
+        SequenceFeature(
+            name,
+            vocab_size=fields[of].vocab_size,
+            embed_dim=args.embedding_dim,
+            pooling="concat",
+            shared_with=of,
+            padding_idx=0,
+        )
+        for name, of in data.lists.items()
+    ]
+    targets = [fields.pop(of) for of in data.lists.values()]
+    model = DIN(
+        list(fields.values()),
+        lists,
+        targets,
+        mlp_params={"dims": args.hidden_dims},
+        attention_mlp_params={"dims": args.attention_hidden_dims},
+    )
+    fit(model, data, args, clock)
+
+
+def train_esmm(data, args, clock):
+    """ESMM (towers with relu and batch norm, which cannot be switched off; losses of click and of
+    conversion over all rows), trained by MTLTrainer.fit on DataGenerator's loader (num_workers=0,
+    its default), dense Adam; the validation that fit cannot do without is left out. Its forward
+    looks the user's fields up twice: the first field is declared the user's, the others the
+    item's.
+    """
+    user, *item = fields_of(data, args).values()
+    clock.model = ESMM([user], item, mlp(args.hidden_dims), mlp(args.hidden_dims))
+    clock.predict = lambda inputs: clock.model(inputs)[:, 1:]
+    # Outputs are CVR, CTR, CTCVR; the loss leaves the first out.
+    click, conversion = data.y_train.T
+    labels = np.stack([conversion, click, conversion], axis=1)
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = ClockedMTLTrainer(
+            clock.model, task_types=["classification"] * 3, **trainer_params(args, directory)
+        )
+        trainer.clock = clock
+        trainer.fit(make_loader(data.inputs("train"), labels, args), None)
+
+
+TRAINERS = {"fm": train_fm, "deepfm": train_deepfm, "din": train_din, "esmm": train_esmm}
+
 if __name__ == "__main__":
-    common.run("torch-rechub", {"fm": train_fm})
+    common.run("torch-rechub", TRAINERS)

@@ -19,6 +19,8 @@ _EXPORTS = {
     "utils": ".utils",
     # estimators and transformers
     "CalibrationByGroupDisplay": ".inspection._calibration_by_group",
+    "DINClassifier": ".ranking._din",
+    "DeepFMClassifier": ".ranking._deepfm",
     "DownsampledClassifier": ".ranking._downsampled",
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..preprocessing._encoded import Schema
 from .batch import Batch
 from .embedding import INIT_STD, FusedEmbedding
-from .sparse import sparse_matmul
+from .sparse import sparse_matmul, take_entries
 
 
 class FieldInputs(nn.Module):
@@ -86,7 +86,7 @@ class FieldInputs(nn.Module):
         """The F fields of each row as vectors, shape (B, F, d), from what `look_up` returned."""
         B, d = len(batch), theta.shape[1]
         ids, *lists = places
-        columns = [entries_of(theta, ids).reshape(B, len(self.categorical), d)]
+        columns = [take_entries(theta, ids).reshape(B, len(self.categorical), d)]
         columns += [
             mean_of_lists(theta, place, batch.sequences[name].offsets)[:, None]
             for name, place in zip(self.lists, lists)
@@ -96,12 +96,6 @@ class FieldInputs(nn.Module):
     def concatenate(self, batch: Batch, theta: Tensor, places: list[Tensor]) -> Tensor:
         """Fields and numbers side by side, shape (B, D), from what `look_up` returned."""
         return torch.cat([self.embed(batch, theta, places).flatten(1), batch.numeric], 1)
-
-
-def entries_of(theta: Tensor, place: Tensor) -> Tensor:
-    """``theta[place]``, shape (m, d), whose backward pass is one sparse product."""
-    each = torch.arange(len(place) + 1, dtype=place.dtype, device=place.device)
-    return sparse_matmul(theta, place, each)
 
 
 def mean_of_lists(theta: Tensor, place: Tensor, offsets: Tensor) -> Tensor:

@@ -208,7 +208,9 @@ class PastCounts:
 def _arrow(name: str, vocabulary: Vocabulary) -> pa.Array:
     """The ids in the order of their codes, as one Arrow type."""
     try:
-        return pa.array(vocabulary.values)
+        values = pa.array(vocabulary.values)
+        # 32-bit offsets would bound the text of a column to 2 GB.
+        return values.cast(pa.large_string()) if pa.types.is_string(values.type) else values
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise TypeError(
             f"Attribute {name!r} of events must hold ids of one type to be listed, but holds text "

@@ -32,11 +32,12 @@ class TimeIndex:
 
     @classmethod
     def build(cls, group: np.ndarray, times: np.ndarray) -> Self:
-        """Sort events, given the group (positive) and the time of each."""
-        order = np.lexsort((times, group))
-        groups, first = np.unique(group[order], return_index=True)
+        """Sort events, given the group (positive) and the time (ascending) of each."""
+        order = np.argsort(group, kind="stable")
+        group = group[order].astype(np.int64)
+        first = np.flatnonzero(np.diff(group, prepend=-1))
         bounds = np.concatenate([first, [len(order), len(order)]])
-        return cls(groups, bounds, times[order], order)
+        return cls(group[first], bounds, times[order], order)
 
     def before(self, group: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the sorted events of a group that lie before a time begin and end.

@@ -15,13 +15,14 @@ from ._history_index import Runs, TimeIndex, latest
 from ._history_times import NOTHING, Times, ages
 from ._vocabulary import FIRST_KNOWN, MISSING, Vocabulary
 
-# Entries of the lists that are gathered at once: bounds the memory beside the lists themselves.
-_ENTRIES_AT_ONCE = 2**22
+# Entries of the lists that are gathered at once: bounds the memory beside the lists themselves,
+# and is what the processor's caches hold.
+_ENTRIES_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """Events in the order in which they came; users, times and attributes of each.
+    """Events by time, those of equal time in the order in which they came.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ class EventLog:
     user : ndarray of shape (n_events,), int32
         Codes of `users`, none of them missing.
     times : ndarray of shape (n_events,), int64 or float64
+        Ascending.
     kind : str
         As ``Times.kind``.
     codes : dict of str to ndarray of shape (n_events,), int32
@@ -69,16 +71,18 @@ class EventLog:
             vocabulary.grow_counts(kept.values, kept.counts(None))
             return vocabulary.encode(kept)
 
+        together = np.concatenate([self.times, times.values[keep]])
+        order = np.argsort(together, kind="stable")
         return replace(
             self,
             users=users,
             attributes=attributes,
-            user=np.concatenate([self.user, codes_of(users, user)]),
-            times=np.concatenate([self.times, times.values[keep]]),
+            user=np.concatenate([self.user, codes_of(users, user)])[order],
+            times=together[order],
             kind=self.kind if times.kind == NOTHING else times.kind,
             codes={
-                name: np.concatenate([self.codes[name], codes_of(attributes[name], factorized)])
-                for name, factorized in ids.items()
+                name: np.concatenate([self.codes[name], codes_of(attributes[name], new)])[order]
+                for name, new in ids.items()
             },
         )
 

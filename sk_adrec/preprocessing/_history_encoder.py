@@ -53,15 +53,17 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     attributes : sequence of str, default=("item_id",)
         Columns of events that become lists. They describe the same events: lists of a row are
         equally long, with a null where an event misses one attribute; an event that misses all
-        is not listed. Add the category for models that compare it with the candidate's; ``()``
-        where the model takes no lists (LightGBM).
+        is not listed. Add the category for models that compare it with the candidate's, and give
+        missing ones a value of their own where the model wants none missing
+        (:class:`DINClassifier`); ``()`` where it takes no lists (LightGBM).
     counts : sequence of str, default=()
         Columns of X and of events to count, usually the item and its category. What helps trees
         most.
     max_len : int, default=50
         Events listed per row, the most recent ones. Longer lists cost memory and training time.
     ages : bool, default=False
-        Whether to add ``hist_age``, for models that read times.
+        Whether to add ``hist_age``, for models that read times. Rankers take the numbers of a
+        list for ids: leave it False before them.
     on : str, default=None
         A column of true and false in events: only true ones enter, such as the clicks of
         ``on="click"``; missing is false. None takes all.

@@ -18,6 +18,7 @@ _EXPORTS = {
     "ranking": ".ranking",
     "utils": ".utils",
     # estimators and transformers
+    "AttentionDisplay": ".inspection._attention",
     "CalibrationByGroupDisplay": ".inspection._calibration_by_group",
     "DINClassifier": ".ranking._din",
     "DeepFMClassifier": ".ranking._deepfm",

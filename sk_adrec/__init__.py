@@ -18,11 +18,15 @@ _EXPORTS = {
     "ranking": ".ranking",
     "utils": ".utils",
     # estimators and transformers
+    "AttentionDisplay": ".inspection._attention",
     "CalibrationByGroupDisplay": ".inspection._calibration_by_group",
+    "DINClassifier": ".ranking._din",
+    "DeepFMClassifier": ".ranking._deepfm",
     "DownsampledClassifier": ".ranking._downsampled",
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
     "GBDTLRClassifier": ".ranking._gbdt_lr",
+    "HistoryEncoder": ".preprocessing._history_encoder",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

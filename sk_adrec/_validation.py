@@ -173,6 +173,15 @@ def check_number(name: str, value, low, high=None, *, integer=False, closed="lef
         raise ValueError(f"{name} must be {noun} in {left}{low}, {top}{right}, got {value!r}")
 
 
+def check_dims(name: str, value) -> None:
+    """Raise ValueError unless `value` is a sequence of widths, integers of at least 1."""
+    if isinstance(value, (tuple, list)):
+        for width in value:
+            check_number(f"each width in {name}", width, 1, integer=True)
+    else:
+        raise ValueError(f"{name} must be a tuple of widths such as (256, 128), got {value!r}")
+
+
 def check_choice(name: str, value, choices) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if not any(value is choice or value == choice for choice in choices):

@@ -3,10 +3,12 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -304,3 +306,207 @@ def test_every_model_has_the_whole_budget(scripts):
 def test_committed_page_is_the_one_that_the_committed_results_give():
     results, committed = BENCHMARKS / "results", BENCHMARKS.parent / "docs" / "benchmarks.md"
     assert committed.read_text() == report.page(results)
+
+
+@pytest.fixture
+def peer_data(monkeypatch):
+    """The peers' reader, and its neighbour's importable."""
+    monkeypatch.syspath_prepend(BENCHMARKS / "peers")
+    return load("peers/peer_data")
+
+
+@pytest.fixture
+def arrays():
+    """Five training and two test rows of two fields, two numbers, and a list of field 1."""
+    return {
+        "X_train": np.array([[0, 1], [1, 2], [2, 3], [0, 0], [1, 3]], dtype=np.int32),
+        "y_train": np.array([0, 1, 0, 1, 0]),
+        "Z_train": np.arange(10.0).reshape(5, 2),
+        "hist_train_1_values": np.array([1, 2, 3, 3, 1, 2], dtype=np.int32),
+        "hist_train_1_offsets": np.array([0, 0, 3, 4, 4, 6]),
+        "X_test": np.array([[2, 2], [0, 1]], dtype=np.int32),
+        "y_test": np.array([1, 0]),
+        "Z_test": np.zeros((2, 2)),
+        "hist_test_1_values": np.array([3]),
+        "hist_test_1_offsets": np.array([0, 1, 1]),
+        "cardinalities": [3, 4],
+    }
+
+
+def write_npz(path, arrays, **changed):
+    np.savez(path, **{**arrays, **changed})
+    return path
+
+
+def test_din_reads_fields_numbers_and_padded_lists(peer_data, arrays, tmp_path):
+    data = peer_data.load_data(write_npz(tmp_path / "data.npz", arrays), "din")
+    assert (data.names, data.numbers) == (["field_0", "field_1"], ["number_0", "number_1"])
+    assert data.lists == {"hist_field_1": "field_1"}
+    inputs = data.inputs("train", slice(1, 4))
+    assert list(inputs) == [*data.names, *data.numbers, *data.lists]
+    np.testing.assert_array_equal(inputs["field_1"], [2, 3, 0])
+    np.testing.assert_array_equal(inputs["number_1"], [3, 5, 7])
+    np.testing.assert_array_equal(inputs["hist_field_1"], [[1, 2, 3], [3, 0, 0], [0, 0, 0]])
+    # Test rows are padded to the longest list of all.
+    np.testing.assert_array_equal(data.inputs("test")["hist_field_1"], [[3, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(("model", "n_numbers"), [("fm", 2), ("deepfm", 2), ("din", 2)])
+def test_models_read_what_they_can_use(peer_data, arrays, tmp_path, model, n_numbers):
+    data = peer_data.load_data(write_npz(tmp_path / "data.npz", arrays), model)
+    assert (len(data.numbers), len(data.lists)) == (n_numbers, model == "din")
+    assert data.without_numbers().numbers == []
+
+
+def test_sample_keeps_rows_together(peer_data, arrays, tmp_path):
+    path = write_npz(tmp_path / "data.npz", arrays)
+    whole = peer_data.load_data(path, "din")
+    part = peer_data.load_data(path, "din", max_rows=3, seed=4)
+    rows = np.random.default_rng(4).permutation(5)[:3]
+    width = part.max_len
+    for name, values in whole.inputs("train").items():
+        values = values[rows, :width] if name in whole.lists else values[rows]
+        np.testing.assert_array_equal(part.inputs("train")[name], values)
+    np.testing.assert_array_equal(part.y_train, whole.y_train[rows])
+    np.testing.assert_array_equal(part.X_test, whole.X_test)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"X_train": np.full((5, 2), 3)}, r"field 0 in X_train must lie in \[0, 3\), got 3 to 3"),
+        ({"Z_test": np.full((2, 2), np.nan)}, "Z_test must hold finite numbers"),
+        ({"Z_test": np.zeros((2, 3))}, "with the same K in train and test"),
+        ({"hist_test_1_values": np.array([0])}, r"hist_test_1_values must lie in \[1, 4\)"),
+        ({"hist_test_1_offsets": np.array([0, 1])}, "must have 3 entries that rise from 0 to 1"),
+        (
+            {"hist_test_0_values": np.array([1]), "hist_test_0_offsets": np.array([0, 0, 1])},
+            "their offsets must be equal",
+        ),
+        (
+            {"hist_test_0_values": np.array([1]), "hist_test_0_offsets": np.array([0, 1, 1])},
+            r"lists of the same fields, got \[1\] and \[0, 1\]",
+        ),
+        ({"y_train": np.zeros((5, 2))}, r"y_train of model din must have shape \(n,\)"),
+        ({"w_test": np.ones(3)}, r"one weight a test row \(2\), got 3"),
+    ],
+)
+def test_peers_refuse_arrays_that_do_not_fit(peer_data, arrays, tmp_path, changed, message):
+    path = write_npz(tmp_path / "data.npz", arrays, **changed)
+    with pytest.raises(ValueError, match=message):
+        peer_data.load_data(path, "din")
+
+
+def test_esmm_wants_two_labels(peer_data, arrays, tmp_path):
+    path = write_npz(tmp_path / "data.npz", arrays)
+    with pytest.raises(ValueError, match="click and conversion"):
+        peer_data.load_data(path, "esmm")
+    two = {"y_train": np.zeros((5, 2)), "y_test": np.zeros((2, 2))}
+    data = peer_data.load_data(write_npz(path, arrays, **two), "esmm")
+    assert (data.numbers, data.lists) == ([], {})
+
+
+@pytest.fixture
+def common(peer_data):
+    return load("peers/common")
+
+
+def test_hidden_layers_are_the_models_unless_given(common, tmp_path):
+    command = ["data.npz", "--output", "report.json", "--model"]
+    models = common.HIDDEN_DIMS
+    assert common.parse_args(models, [*command, "din"]).hidden_dims == [200, 80]
+    assert common.parse_args(models, [*command, "fm"]).hidden_dims == []
+    given = common.parse_args(models, [*command, "esmm", "--hidden-dims", "8", "--epochs", "2"])
+    assert (given.hidden_dims, given.auc_epochs) == ([8], [1, 2])
+
+
+def two_labels(seed=0, n=400):
+    rng = np.random.default_rng(seed)
+    probability = np.sort(rng.random((n, 2)), axis=1)[:, ::-1]
+    return (rng.random((n, 2)) < probability).astype(float), probability, rng.random(n)
+
+
+def test_scores_are_measured_by_label_and_saved(common, tmp_path):
+    y, probability, weight = two_labels()
+    data = SimpleNamespace(y_test=y, w_test=weight)
+    scores = common.Scores(data, tmp_path / "scores.npz")
+    scores.add(1, probability, 0.5)
+    scores.add(3, probability[::-1], 0.25)
+    report = scores.report()
+    for name, k in (("auc_ctr", 0), ("auc_ctcvr", 1)):
+        for epoch, score in ((1, probability), (3, probability[::-1])):
+            wanted = roc_auc_score(y[:, k], score[:, k], sample_weight=weight)
+            assert report[name][epoch] == pytest.approx(wanted)
+    assert report["predict_seconds"] == 0.25
+    with np.load(tmp_path / "scores.npz") as saved:
+        assert saved.files == ["epoch_1", "epoch_3"]
+        assert saved["epoch_3"].dtype == np.float64
+        np.testing.assert_array_equal(saved["epoch_1"], probability)
+
+
+def test_scores_refuse_logits_and_other_shapes(common):
+    y, probability, weight = two_labels()
+    scores = common.Scores(SimpleNamespace(y_test=y[:, 0], w_test=weight))
+    with pytest.raises(ValueError, match="apply the sigmoid to logits"):
+        scores.add(1, probability[:, 0] - 0.5, 0.0)
+    with pytest.raises(ValueError, match=r"scores must have shape \(400,\), got \(400, 2\)"):
+        scores.add(1, probability, 0.0)
+
+
+def test_clock_scores_the_test_rows_in_parts(common, peer_data, arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "SCORING_ROWS_WITH_LISTS", 1)
+    data = peer_data.load_data(write_npz(tmp_path / "data.npz", arrays), "din")
+    clock = common.EpochClock(data, SimpleNamespace(auc_epochs=[2], save_scores=None))
+    clock.model = torch.nn.Identity()
+    clock.predict = lambda inputs: inputs["hist_field_1"].sum(1, keepdim=True) / 3
+    for _ in range(2):
+        clock.start()
+        clock.stop()
+    assert clock.scores.auc == {"auc": {2: 1.0}}
+    assert len(clock.seconds) == 2
+    assert clock.leave_out_numbers().numbers == clock.data.numbers == []
+
+
+@pytest.mark.parametrize("model", ["fm", "deepfm", "din"])
+def test_own_runner_learns_from_what_the_peers_are_given(
+    peer_data, monkeypatch, tmp_path, model, scripts
+):
+    runner = load("peers/run_sk_adrec")
+    ad_log, _ = scripts("din_epoch").encode_ad_log(1500, 500)
+    data, output, saved = (tmp_path / name for name in ("data.npz", "report.json", "scores.npz"))
+    np.savez(data, **ad_log)
+    command = ["run", str(data), "--output", str(output), "--model", model, "--epochs", "2"]
+    command += ["--batch-size", "256", "--threads", "1", "--save-scores", str(saved)]
+    monkeypatch.setattr("sys.argv", command)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    runner.main()
+    result = json.loads(output.read_text())
+    assert result["inputs"]["lists"] == (2 if model == "din" else 0)
+    with np.load(saved) as scores:
+        auc = roc_auc_score(ad_log["y_test"], scores["epoch_2"])
+    assert result["auc"]["2"] == pytest.approx(auc)
+
+
+def test_din_epoch_plants_histories_of_the_candidates_ids(scripts):
+    din_epoch = scripts("din_epoch")
+    arrays, best_auc = din_epoch.encode_ad_log(3000, 1000)
+    assert 0.7 < best_auc < 0.9
+    assert arrays["hist_train_3_offsets"][-1] == len(arrays["hist_train_4_values"])
+    # A category of the history that is the candidate's raises the click rate.
+    rows = np.repeat(np.arange(3000), np.diff(arrays["hist_train_4_offsets"]))
+    same = arrays["hist_train_4_values"] == arrays["X_train"][rows, 4]
+    hit = np.bincount(rows, same, 3000) > 0
+    assert arrays["y_train"][hit].mean() > 1.3 * arrays["y_train"][~hit].mean()
+
+
+def test_nextrec_trains_part_of_an_epoch_once(scripts, monkeypatch):
+    epochs = scripts("epochs")
+    calls = []
+    monkeypatch.setattr(epochs, "run", lambda library, *_, **how: calls.append((library, how)))
+    epochs.run_all("deepfm", {"y": np.zeros(1)}, ["sk_adrec", "nextrec"], [0.001, 0.005])
+    whole = {"epochs": 3, "model": "deepfm", "max_rows": None}
+    assert calls == [
+        ("sk_adrec", {"lr": 0.001, **whole}),
+        ("nextrec", {"lr": 0.001, **whole, "epochs": 1, "max_rows": epochs.NEXTREC_ROWS}),
+        ("sk_adrec", {"lr": 0.005, **whole}),
+    ]

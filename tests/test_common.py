@@ -23,16 +23,29 @@ ROWS_ARE_COUNTED = {
     "check_sample_weight_equals_repetition": "trees count rows",
 }
 
+# Parameters that name columns, for those of the checks' log.
+COLUMNS = {
+    "HistoryEncoder": {
+        "time": "position",
+        "attributes": ["item_category"],
+        "counts": ["item_id", "price"],
+        "ages": True,
+    }
+}
+KEEPS_ITS_EVENTS = {"check_pickle_size": "it holds the events that it looks back into"}
+
 
 def expected_failures(estimator):
     """Checks that an estimator fails by its nature -> reason; they have to fail (strict xfail)."""
-    return ROWS_ARE_COUNTED if "gbdt" in estimator.get_params(deep=False) else {}
+    if "gbdt" in (params := estimator.get_params(deep=False)):
+        return ROWS_ARE_COUNTED
+    return KEEPS_ITS_EVENTS if "gap" in params else {}
 
 
 def instances(**params):
     """One instance of every public estimator, with those of `params` set that it has."""
-    for _, Estimator in all_estimators():
-        yield with_params(default_instance(Estimator), **params)
+    for name, Estimator in all_estimators():
+        yield with_params(default_instance(Estimator), **params, **COLUMNS.get(name, {}))
 
 
 @sklearn_checks(

@@ -219,7 +219,9 @@ def _check(data):
 
 
 def _check_codes(codes, lowest, cardinality, what):
-    low, high = codes.min(initial=lowest), codes.max(initial=lowest)
+    if not len(codes):
+        return
+    low, high = codes.min(), codes.max()
     if low < lowest or high >= cardinality:
         raise ValueError(
             f"codes of {what} must lie in [{lowest}, {cardinality}), got {low} to {high}: "

@@ -1,7 +1,7 @@
 """Train FuxiCTR's models with their own fit; see README.md for the arguments.
 
 The wheel leaves the model zoo out, so the models are written again from the layers in the wheel.
-Neither the wheel nor the zoo's ranking models hold ESMM.
+Neither the wheel nor the zoo holds ESMM (the zoo has SharedBottom, MMoE, PLE).
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Train this library's FMClassifier on the peers' arrays; see README.md for the arguments.
+"""Train this library's estimators on the peers' arrays; see README.md for the arguments.
 
 With ``--max-rows N`` the model first reads all rows, so that its tables hold every id as the
 peers' do, and the epochs reported are passes over the peers' N rows.
@@ -9,17 +9,45 @@ import time
 from importlib.metadata import version
 
 import common
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
+from peer_data import load_data
 
-from sk_adrec import FMClassifier
+import sk_adrec
+
+# Model -> its class, and what is said of it in the report.
+MODELS = {
+    "fm": ("FMClassifier", "fused table"),
+    "deepfm": ("DeepFMClassifier", "fused table, relu"),
+    "din": ("DINClassifier", "fused table, relu, softmax over the events of flat histories"),
+    "esmm": ("ESMMEstimator", "fused table, relu"),
+}
+
+
+def make_frame(data, part):
+    """Codes as integers, numbers as floats, lists as Arrow lists."""
+    codes, numbers = getattr(data, f"X_{part}"), getattr(data, f"Z_{part}")
+    frame = pd.DataFrame(codes, columns=data.names)
+    if data.numbers:
+        frame[data.numbers] = numbers
+    for name, lists in zip(data.lists, getattr(data, f"lists_{part}").values()):
+        values = pa.LargeListArray.from_arrays(lists.offsets, lists.values)
+        frame[name] = pd.Series(values, dtype=pd.ArrowDtype(values.type))
+    return frame
 
 
 def make_model(data, args):
-    """FMClassifier with its defaults, but the peers' width, batch, learning rate and seed."""
-    return FMClassifier(
-        args.embedding_dim,
+    """The estimator with its defaults, but the peers' sizes, batch, learning rate and seed."""
+    params = {}
+    if args.hidden_dims:
+        params["hidden_dims"] = tuple(args.hidden_dims)
+    if args.model == "din":
+        params["attention_hidden_dims"] = tuple(args.attention_hidden_dims)
+        params["share_vocabulary"] = data.lists
+        params["max_len"] = data.max_len
+    return getattr(sk_adrec, MODELS[args.model][0])(
+        embedding_dim=args.embedding_dim,
         categorical_features=data.names,
         batch_size=args.batch_size,
         lr=args.lr,
@@ -28,6 +56,7 @@ def make_model(data, args):
         early_stopping=False,
         device="cpu",
         random_state=args.seed,
+        **params,
     )
 
 
@@ -37,49 +66,46 @@ def train(data, args):
     Returns
     -------
     dict
-        seconds_per_epoch (skorch's clock, encoding not counted), auc, setup_seconds.
+        seconds_per_epoch (skorch's clock, encoding not counted), AUC, setup_seconds and more.
     """
-    X, X_test = (pd.DataFrame(codes, columns=data.names) for codes in (data.X_train, data.X_test))
-    y = data.y_train
-    model, seconds, auc = make_model(data, args), [], {}
-    if args.max_rows is not None and args.max_rows < len(y):
-        model.fit(X, y)
-        rows = np.random.default_rng(args.seed).permutation(len(y))[: args.max_rows]
-        X, y = X.iloc[rows].reset_index(drop=True), y[rows]
+    model, scores, seconds = make_model(data, args), common.Scores(data, args.save_scores), []
+    part = args.max_rows is not None and args.max_rows < len(data.y_train)
+    if part:
+        model.fit(make_frame(data, "train"), data.y_train)
+        data = data.sample(args.max_rows, args.seed)
+    X, X_test = make_frame(data, "train"), make_frame(data, "test")
     began = time.perf_counter()
     for epoch in range(1, args.epochs + 1):
-        model.partial_fit(X, y)
+        model.partial_fit(X, data.y_train)
         seconds.append(model.net_.history[-1, "dur"])
         if epoch == 1:
             setup = time.perf_counter() - began - seconds[0]
-        if epoch in args.auc_epochs and args.max_rows is None:
-            scores = model.decision_function(X_test)
-            auc[epoch] = common.roc_auc_score(data.y_test, scores, sample_weight=data.w_test)
-    module = model.net_.module_
+        if epoch in args.auc_epochs and not part:
+            scoring = time.perf_counter()
+            probability = model.predict_proba(X_test)
+            scoring = time.perf_counter() - scoring
+            # Of one label the columns are no click and click, of two click and conversion.
+            one_label = data.y_test.ndim == 1
+            scores.add(epoch, probability[:, 1] if one_label else probability, scoring)
     return {
-        "n_train": len(y),
-        "n_parameters": sum(p.numel() for p in module.parameters()),
+        **common.what_was_run(args, data),
+        "n_parameters": sum(p.numel() for p in model.net_.module_.parameters()),
         "setup_seconds": setup,
         "seconds_per_epoch": seconds,
-        "auc": auc,
+        **scores.report(),
     }
 
 
 def main():
     """Train and write the report."""
-    args = common.parse_args({"fm": train})
+    args = common.parse_args(MODELS)
     torch.set_num_threads(args.threads)
-    data = common.load_data(args.data)
+    data = load_data(args.data, args.model)
     before_fit_mb = common.memory_mb()
+    name, how = MODELS[args.model]
     report = {
         "peer": "sk-adrec",
-        "model": "fm",
-        "what": "FMClassifier with its defaults: fused table, row-sparse Adam, id dropout 0.1.",
-        "config": {
-            name: getattr(args, name)
-            for name in ("embedding_dim", "batch_size", "epochs", "lr", "l2", "seed", "threads")
-        },
-        "n_test": len(data.y_test),
+        "what": f"{name} with its defaults: {how}, row-sparse Adam, id dropout 0.1.",
         "versions": {p: version(p) for p in ("sk-adrec", "torch", "numpy", "skorch")},
         **train(data, args),
         "before_fit_mb": before_fit_mb,

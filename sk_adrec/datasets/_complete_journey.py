@@ -107,6 +107,10 @@ def load_complete_journey_impressions(
             week (int32), the features and the four labels. None when `as_frame` is False.
         week : Series of shape (n_rows,), int32
             The week of the impression, to split by.
+        timestamp : Series of shape (n_rows,), datetime64[ns]
+            The start of that week on the clock of the purchases' timestamps: all purchases of
+            earlier weeks lie before it and none of that week's does. The time of a row for
+            :class:`~sk_adrec.HistoryEncoder`: ``log.data.assign(timestamp=log.timestamp)``.
         feature_names, target_names : list of str
         DESCR : str
             Where the data come from, how rows and labels are defined, suggested splits, terms.
@@ -154,6 +158,7 @@ def load_complete_journey_impressions(
         sample_weight=pd.Series(weight, index=frame.index, name="sample_weight"),
         frame=frame,
         week=frame["week"],
+        timestamp=_week_start(frame["week"]),
         feature_names=list(IMPRESSION_FEATURES),
         target_names=targets,
         DESCR=_description("complete_journey_impressions"),
@@ -258,6 +263,15 @@ def load_complete_journey_purchases(
     return (bunch.data, bunch.target) if return_X_y else bunch
 
 
+def _week_start(week: pd.Series) -> pd.Series:
+    """When each week begins: Monday's midnight in the eastern United States, in UTC."""
+    # Of week 1 only the Sunday is in the data.
+    monday = pd.date_range("2016-12-26", periods=len(_WEEKS), freq="7D", unit="ns")
+    is_summer = (monday > "2017-03-12") & (monday < "2017-11-05")
+    start = (monday + pd.to_timedelta(np.where(is_summer, 4, 5), unit="h")).to_numpy()
+    return pd.Series(start[week.to_numpy() - 1], index=week.index, name="timestamp")
+
+
 def _to_numpy(bunch: Bunch) -> None:
     """Replace the pandas objects of a Bunch by arrays; categories become strings."""
     data = np.empty(bunch.data.shape, dtype=object)
@@ -270,7 +284,7 @@ def _to_numpy(bunch: Bunch) -> None:
             data[:, position] = values.astype(object)
     bunch.data = data
     bunch.frame = None
-    for name in {"target", "sample_weight", "week"} & set(bunch):
+    for name in {"target", "sample_weight", "week", "timestamp"} & set(bunch):
         bunch[name] = bunch[name].to_numpy()
 
 

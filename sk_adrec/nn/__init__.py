@@ -5,18 +5,27 @@ Shapes in comments: B rows of a batch, F fields, T entries of a list, d embeddin
 Blocks take and return tensors; nothing here knows scikit-learn.
 """
 
+from .attention import LocalActivationUnit, softmax_of_lists
 from .batch import Batch, Lists
 from .embedding import FusedEmbedding
+from .inputs import FieldInputs
+from .mlp import MLP, Dice
 from .optim import RowSparseAdam
-from .sparse import gather_rows, sparse_matmul, take_rows, unique_rows
+from .sparse import gather_rows, sparse_matmul, take_entries, take_rows, unique_rows
 
 __all__ = [
+    "MLP",
     "Batch",
+    "Dice",
+    "FieldInputs",
     "FusedEmbedding",
     "Lists",
+    "LocalActivationUnit",
     "RowSparseAdam",
     "gather_rows",
+    "softmax_of_lists",
     "sparse_matmul",
+    "take_entries",
     "take_rows",
     "unique_rows",
 ]

@@ -107,29 +107,48 @@ class _SparseMatmul(Function):
             matrix = _csr(
                 index.numpy(),
                 offsets.numpy(),
-                None if x is None else x.numpy(),
+                None if x is None else x.detach().numpy(),
                 len(values),
                 values.dtype,
             )
             ctx.matrix = matrix
+            _keep_for_x(ctx, x, table, index, offsets)
             return torch.from_numpy(matrix @ values)
         data = table.new_ones(len(index)) if x is None else x
-        row = torch.repeat_interleave(
-            torch.arange(len(offsets) - 1, device=index.device), offsets.diff()
-        )
+        row = rows_of_entries(offsets)
         ctx.entries, ctx.n_rows = (index.long(), row, data), len(table)
+        _keep_for_x(ctx, x, table, index, offsets)
         out = table.new_zeros(len(offsets) - 1, table.shape[1])
         return out.index_add_(0, row, table[index.long()] * data[:, None])
 
     @staticmethod
     def backward(ctx, grad):
+        grad_x = None
+        if ctx.needs_input_grad[3]:
+            table, index, offsets = ctx.saved_tensors
+            row = rows_of_entries(offsets)
+            grad_x = (grad.index_select(0, row) * table.index_select(0, index)).sum(1)
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, grad_x
         if grad.device.type == "cpu":
             # A sum over the batch arrives as an expanded (stride 0) gradient.
             dense = np.ascontiguousarray(grad.numpy())
-            return torch.from_numpy(ctx.matrix.T @ dense), None, None, None
+            return torch.from_numpy(ctx.matrix.T @ dense), None, None, grad_x
         index, row, data = ctx.entries
         out = grad.new_zeros(ctx.n_rows, grad.shape[1])
-        return out.index_add_(0, index, grad[row] * data[:, None]), None, None, None
+        return out.index_add_(0, index, grad[row] * data[:, None]), None, None, grad_x
+
+
+def _keep_for_x(ctx, x, table, index, offsets):
+    """What the gradient of x needs, kept only where x has one."""
+    if x is not None and x.requires_grad:
+        ctx.save_for_backward(table, index, offsets)
+
+
+def rows_of_entries(offsets: Tensor) -> Tensor:
+    """The row of each entry of flat lists, shape (m,), int64, from offsets of shape (B + 1,)."""
+    rows = torch.arange(len(offsets) - 1, device=offsets.device)
+    return torch.repeat_interleave(rows, offsets.diff())
 
 
 def sparse_matmul(table: Tensor, index: Tensor, offsets: Tensor, x: Tensor | None = None) -> Tensor:
@@ -138,7 +157,7 @@ def sparse_matmul(table: Tensor, index: Tensor, offsets: Tensor, x: Tensor | Non
     Parameters
     ----------
     table : Tensor of shape (u, d)
-        Usually the rows of a batch, see :func:`take_rows`. The only differentiable argument.
+        Usually the rows of a batch, see :func:`take_rows`.
     index : Tensor of shape (m,), integer
     offsets : Tensor of shape (B + 1,), integer
         Row ``i`` has the entries ``offsets[i]:offsets[i + 1]``.
@@ -148,6 +167,7 @@ def sparse_matmul(table: Tensor, index: Tensor, offsets: Tensor, x: Tensor | Non
     Returns
     -------
     Tensor of shape (B, d)
+        Differentiable with respect to `table` and `x`.
     """
     return _SparseMatmul.apply(table, index, offsets, x)
 
@@ -165,12 +185,7 @@ class _GatherRows(Function):
         n_rows, d = ctx.size
         index, grad = index.reshape(-1), grad.reshape(-1, d)
         rows, inverse = unique_rows(index, n_rows)
-        if grad.device.type == "cpu":
-            entries = np.arange(len(inverse) + 1, dtype=np.int32)
-            matrix = _csr(inverse.numpy(), entries, None, len(rows), grad.numpy().dtype)
-            summed = torch.from_numpy(matrix.T @ np.ascontiguousarray(grad.numpy()))
-        else:
-            summed = grad.new_zeros(len(rows), d).index_add_(0, inverse, grad)
+        summed = _sum_by(inverse, grad, len(rows))
         if not ctx.sparse_grad:
             return grad.new_zeros(ctx.size).index_copy_(0, rows, summed), None, None
         gradient = torch.sparse_coo_tensor(
@@ -193,3 +208,43 @@ def gather_rows(table: Tensor, index: Tensor, sparse_grad: bool = True) -> Tenso
     Tensor of shape (\\*index.shape, d)
     """
     return _GatherRows.apply(table, index, sparse_grad)
+
+
+class _TakeEntries(Function):
+    @staticmethod
+    def forward(ctx, table, index):
+        ctx.save_for_backward(index)
+        ctx.n_rows = len(table)
+        return torch.nn.functional.embedding(index, table)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (index,) = ctx.saved_tensors
+        d = grad.shape[-1]
+        return _sum_by(index.reshape(-1), grad.reshape(-1, d), ctx.n_rows), None
+
+
+def take_entries(table: Tensor, index: Tensor) -> Tensor:
+    """``table[index]`` for a table as small as a batch: its gradient is dense.
+
+    Parameters
+    ----------
+    table : Tensor of shape (u, d)
+        Usually the rows of a batch, see :func:`take_rows`.
+    index : Tensor of any shape, integer
+
+    Returns
+    -------
+    Tensor of shape (\\*index.shape, d)
+    """
+    return _TakeEntries.apply(table, index)
+
+
+def _sum_by(index: Tensor, values: Tensor, n_rows: int) -> Tensor:
+    """Row r is the sum of ``values[j]`` over the entries j with ``index[j] == r``."""
+    if values.device.type != "cpu":
+        out = values.new_zeros(n_rows, values.shape[1])
+        return out.index_add_(0, index.long(), values)
+    each = np.arange(len(index) + 1, dtype=np.int32)
+    dense = np.ascontiguousarray(values.numpy())
+    return torch.from_numpy(_csr(index.numpy(), each, None, n_rows, dense.dtype).T @ dense)

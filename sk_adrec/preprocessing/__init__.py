@@ -2,6 +2,9 @@
 
 from .._lazy import lazy_exports
 
-_EXPORTS = {"FeatureEncoder": "._feature_encoder"}
+_EXPORTS = {
+    "FeatureEncoder": "._feature_encoder",
+    "HistoryEncoder": "._history_encoder",
+}
 __all__ = list(_EXPORTS)
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -3,6 +3,8 @@
 from .._lazy import lazy_exports
 
 _EXPORTS = {
+    "DINClassifier": "._din",
+    "DeepFMClassifier": "._deepfm",
     "DownsampledClassifier": "._downsampled",
     "FMClassifier": "._fm",
     "GBDTLRClassifier": "._gbdt_lr",

@@ -35,18 +35,27 @@ class FactorizationMachine(nn.Module):
         self.w0 = nn.Parameter(torch.as_tensor(0.0 if schema.prior is None else schema.prior))
 
     def forward(self, batch: Batch) -> Tensor:
+        return self.equation_5(batch, *self.look_up(batch))
+
+    def look_up(self, batch: Batch) -> tuple[Tensor, list[Lists]]:
+        """The distinct rows of the table that a batch uses, and which of them each row uses."""
         parts = self._features(batch)
         theta, inverse = self.table.distinct(torch.cat([part.values for part in parts]))
+        places = inverse.split([len(part.values) for part in parts])
+        return theta, [Lists(place, part.offsets, part.x) for place, part in zip(places, parts)]
+
+    def equation_5(self, batch: Batch, theta: Tensor, features: list[Lists]) -> Tensor:
+        """Logits of shape (B,) from what `look_up` returned."""
         v = theta[:, :-1]  # (u, k)
         # Lemma 3.1: the pairwise sum is half of (sum_j v_j x_j)^2 - sum_j (v_j x_j)^2.
         squares = (v * v).sum(1, keepdim=True)  # (u, 1)
         total = batch.numeric @ self.numeric  # (B, k + 1)
         own = (batch.numeric**2) @ (self.numeric[:, :-1] ** 2).sum(1)  # (B,)
-        for part, index in zip(parts, inverse.split([len(part.values) for part in parts])):
+        for part in features:
             x = part.x
-            total = total + sparse_matmul(theta, index, part.offsets, x)
+            total = total + sparse_matmul(theta, part.values, part.offsets, x)
             own = own + sparse_matmul(
-                squares, index, part.offsets, None if x is None else x * x
+                squares, part.values, part.offsets, None if x is None else x * x
             ).squeeze(1)
         s, linear = total[:, :-1], total[:, -1]  # (B, k), (B,)
         return self.w0 + linear + 0.5 * ((s * s).sum(1) - own)  # (B,)

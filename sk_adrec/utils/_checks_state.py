@@ -87,7 +87,7 @@ def check_refit_equals_fit(estimator):
     X_other, y_other = frame_and_clicks(250, seed=1)
     expected = output(quick(estimator).fit(X, y), X)
     assert_same(output(quick(estimator).fit(X, y), X), expected, "A second instance's fit")
-    again = quick(estimator).fit(X_other.drop(columns="price"), y_other).fit(X, y)
+    again = quick(estimator).fit(X_other.drop(columns="quality_score"), y_other).fit(X, y)
     assert_same(output(again, X), expected, "A refit should forget the first fit")
 
 

@@ -267,7 +267,7 @@ def test_arrays(source):
     missing = pd.isna(arrays.data)
     np.testing.assert_array_equal(np.where(missing, "missing", arrays.data), expected.to_numpy())
     assert all(isinstance(value, str) for value in arrays.data[~missing])
-    for name in ("target", "sample_weight", "week"):
+    for name in ("target", "sample_weight", "week", "timestamp"):
         np.testing.assert_array_equal(arrays[name], log[name])
         assert isinstance(arrays[name], np.ndarray)
 
@@ -406,6 +406,28 @@ def test_purchases_of_some_weeks_and_as_arrays(source):
 
 
 # The installed package's own files
+
+
+def test_timestamps_of_impressions_part_the_weeks_of_the_purchases():
+    purchases = load_complete_journey_purchases().data
+    week, timestamp = purchases["week"], purchases["timestamp"]
+    start = _complete_journey._week_start(pd.Series(range(1, 54)))
+    assert start.dtype == timestamp.dtype == "datetime64[ns]"
+    assert (timestamp >= start.to_numpy()[week - 1]).all()
+    later = np.append(start.to_numpy()[1:], np.datetime64("2018-01-02"))
+    assert (timestamp < later[week - 1]).all()
+
+
+def test_timestamps_follow_the_rows(source):
+    log = load_small()
+    assert log.timestamp.index.equals(log.data.index)
+    by_week = log.timestamp.groupby(log.week).unique()
+    assert [str(times[0]) for times in by_week] == [
+        "2016-12-26 05:00:00",
+        "2017-01-02 05:00:00",
+        "2017-01-09 05:00:00",
+    ]
+    assert "timestamp" not in {*log.data, *log.frame}
 
 
 def test_counts_of_the_whole_data():

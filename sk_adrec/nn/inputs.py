@@ -1,0 +1,113 @@
+"""From a batch to the numbers a network starts from: one look-up for ids and lists together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..preprocessing._encoded import Schema
+from .batch import Batch
+from .embedding import INIT_STD, FusedEmbedding
+from .sparse import sparse_matmul, take_entries
+
+
+class FieldInputs(nn.Module):
+    """Embeddings of a row's ids, means of its lists' embeddings, and its numbers.
+
+    All vocabularies lie in one table. A batch looks each of its distinct ids up once, and the
+    table's gradient holds just those rows. Lists are never padded.
+
+    Parameters
+    ----------
+    schema : Schema
+    d : int
+        Width of an embedding.
+    exclude : collection of str, default=()
+        List columns to leave out here, since the model treats them otherwise; their ids keep
+        their rows in the table.
+    std : float, default=0.01
+        Standard deviation of the initial embeddings.
+
+    Attributes
+    ----------
+    table : FusedEmbedding
+    fields : list of str
+        The F embedded columns in the order of the output: ids, then lists.
+    out_dim : int
+        D = F d + n_numeric, the width of the output.
+    """
+
+    def __init__(
+        self, schema: Schema, d: int, *, exclude: Collection[Any] = (), std: float = INIT_STD
+    ):
+        super().__init__()
+        self.table = FusedEmbedding(schema.cardinalities, d, std)
+        self.categorical = list(schema.categorical.values())
+        self.lists = {k: v for k, v in schema.sequences.items() if k not in exclude}
+        self.fields = [*schema.categorical, *self.lists]
+        self.out_dim = len(self.fields) * d + len(schema.numeric)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """All inputs of each row side by side, shape (B, D)."""
+        return self.concatenate(batch, *self.look_up(batch))
+
+    def look_up(
+        self, batch: Batch, further: Collection[Tensor] = ()
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The distinct embeddings that a batch uses, and which of them each entry uses.
+
+        Parameters
+        ----------
+        batch : Batch
+        further : collection of Tensor of shape (m,)
+            Rows of the table that the model uses besides the fields.
+
+        Returns
+        -------
+        theta : Tensor of shape (u, d)
+        places : list of Tensor
+            Rows of `theta`: for the ids, shape (B * n_categorical,), for the entries of each
+            list, and for each of `further`.
+        """
+        codes = self.table.index_columns(self.categorical, batch.categorical)
+        parts = [codes.reshape(-1)]
+        parts += [
+            self.table.index(vocabulary, batch.sequences[name].values)
+            for name, vocabulary in self.lists.items()
+        ]
+        parts += further
+        theta, places = self.table.distinct(torch.cat(parts))
+        return theta, list(places.split([len(part) for part in parts]))
+
+    def embed(self, batch: Batch, theta: Tensor, places: list[Tensor]) -> Tensor:
+        """The F fields of each row as vectors, shape (B, F, d), from what `look_up` returned."""
+        B, d = len(batch), theta.shape[1]
+        ids, *lists = places
+        columns = [take_entries(theta, ids).reshape(B, len(self.categorical), d)]
+        columns += [
+            mean_of_lists(theta, place, batch.sequences[name].offsets)[:, None]
+            for name, place in zip(self.lists, lists)
+        ]
+        return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
+
+    def concatenate(self, batch: Batch, theta: Tensor, places: list[Tensor]) -> Tensor:
+        """Fields and numbers side by side, shape (B, D), from what `look_up` returned."""
+        return torch.cat([self.embed(batch, theta, places).flatten(1), batch.numeric], 1)
+
+
+def mean_of_lists(theta: Tensor, place: Tensor, offsets: Tensor) -> Tensor:
+    """The mean of each row's entries, shape (B, d); zeros for an empty list.
+
+    Parameters
+    ----------
+    theta : Tensor of shape (u, d)
+    place : Tensor of shape (m,), integer
+        Rows of `theta`, one row's entries after the other's.
+    offsets : Tensor of shape (B + 1,), int64
+    """
+    lengths = offsets.diff()
+    x = torch.repeat_interleave(1.0 / lengths.to(theta.dtype), lengths)
+    return sparse_matmul(theta, place, offsets, x)

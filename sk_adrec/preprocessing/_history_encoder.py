@@ -1,0 +1,394 @@
+"""What was known of a user before each row: lists of past events, counts and recency."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._validation import check_number, unchanged_on_error
+from ._columns import Table
+from ._history_log import EventLog, PastCounts, PastLists, Rows
+from ._history_tables import assemble, is_true, matching_ids, matching_times, read_frame
+from ._history_times import NOTHING, read_gap, subtract_gap
+from ._schema import hint
+from ._vocabulary import MISSING
+
+
+class HistoryEncoder(TransformerMixin, BaseEstimator):
+    """Add to each row what was known of its user strictly before the row's time.
+
+    Looks back into a log of events (purchases, clicks) and appends columns: lists of the user's
+    last events, and how often and how recently the user had the row's own item or category.
+    An event at the very time of a row, or later, never enters. Rows stay as they are, in their
+    order.
+
+    =================  =============================  ============================================
+    column             for                            holds
+    =================  =============================  ============================================
+    ``hist_<name>``    each of `attributes`           the user's last known events, an Arrow list
+                                                      of the ids, the most recent one last
+    ``hist_age``       ``ages=True``                  the time since each of them, float32
+    ``n_<name>``       each of `counts`               known events of the user with the row's own
+                                                      value, all of them, not only the last ones
+    ``age_<name>``     each of `counts`               time since the latest of those, NaN = never
+    =================  =============================  ============================================
+
+    Ages are days where times are dates, else in the times' own unit.
+
+    Parameters
+    ----------
+    user : str, default="user_id"
+        The column that says whose past it is, in X and in events.
+    time : str, default="timestamp"
+        The column of times, in X and in events: dates (``datetime64``; both with a time zone or
+        both without) or numbers. Where only the day or the week of a row is known, its time is
+        the *start* of it, so that nothing which happened in it is taken for known.
+    attributes : sequence of str, default=("item_id",)
+        Columns of events that become lists. They describe the same events: lists of a row are
+        equally long, with a null where an event misses one attribute; an event that misses all
+        is not listed. Add the category for models that compare it with the candidate's, and give
+        missing ones a value of their own where the model wants none missing
+        (:class:`DINClassifier`); ``()`` where it takes no lists (LightGBM).
+    counts : sequence of str, default=()
+        Columns of X and of events to count, usually the item and its category. What helps trees
+        most.
+    max_len : int, default=50
+        Events listed per row, the most recent ones. Longer lists cost memory and training time.
+    ages : bool, default=False
+        Whether to add ``hist_age``, for models that read times. Rankers take the numbers of a
+        list for ids: leave it False before them.
+    on : str, default=None
+        A column of true and false in events: only true ones enter, such as the clicks of
+        ``on="click"``; missing is false. None takes all.
+    gap : number, str or timedelta, default=0
+        Only events before the row's time *minus the gap* are known. Set it to the delay with
+        which your events arrive in production: ``"1D"`` between dates, else a number in the
+        unit of the times.
+    distinct : bool, default=False
+        Whether events in a row with the same attributes are listed once, as the most recent of
+        them. Set it where repetition is noise (page views). Counts take all.
+    drop : sequence of str, default=()
+        Columns of X to leave out of the output, such as the time, which models refuse.
+
+    Attributes
+    ----------
+    n_events_ : int
+        Events that are kept to look back into.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    See Also
+    --------
+    FeatureEncoder : Ids and numbers of a row, before LightGBM and other models.
+
+    Notes
+    -----
+    Missing values match nothing: a row without user or time gets empty lists and a count of 0,
+    and so does a row's value that is missing. Events without a user are left out; events without
+    a time too, with a warning.
+
+    Events of equal time keep the order of the log.
+
+    X is a pandas or Polars frame with named columns, and the output is of the same library unless
+    `set_output` says otherwise. In a `Pipeline`, events are routed metadata:
+    ``HistoryEncoder().set_fit_request(events=True)`` under
+    ``sklearn.set_config(enable_metadata_routing=True)``, then ``pipeline.fit(X, y, events=log)``.
+    The whole log may be passed when cross-validating: each row sees its own past only. With
+    ``on="click"`` earlier rows' labels enter, as they would in production.
+
+    The fitted encoder holds the events themselves: 12 bytes each and 4 per attribute in a file,
+    about four times that in memory.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sk_adrec import HistoryEncoder
+    >>> log = pd.DataFrame(
+    ...     {
+    ...         "user_id": ["ann", "ann", "bob", "ann"],
+    ...         "item_id": [7, 8, 7, 7],
+    ...         "timestamp": pd.to_datetime(
+    ...             ["2025-01-01", "2025-01-02", "2025-01-02", "2025-01-04"]
+    ...         ),
+    ...     }
+    ... )
+    >>> encoder = HistoryEncoder(counts=["item_id"], drop=["timestamp"])
+    >>> encoder.fit_transform(log)
+      user_id  item_id hist_item_id  n_item_id  age_item_id
+    0     ann        7           []        0.0          NaN
+    1     ann        8          [7]        0.0          NaN
+    2     bob        7           []        0.0          NaN
+    3     ann        7        [7 8]        1.0          3.0
+    """
+
+    def __init__(
+        self,
+        *,
+        user: str = "user_id",
+        time: str = "timestamp",
+        attributes: Sequence[str] = ("item_id",),
+        counts: Sequence[str] = (),
+        max_len: int = 50,
+        ages: bool = False,
+        on: str | None = None,
+        gap: Any = 0,
+        distinct: bool = False,
+        drop: Sequence[str] = (),
+    ) -> None:
+        self.user = user
+        self.time = time
+        self.attributes = attributes
+        self.counts = counts
+        self.max_len = max_len
+        self.ages = ages
+        self.on = on
+        self.gap = gap
+        self.distinct = distinct
+        self.drop = drop
+
+    def fit(self, X: Any, y: Any = None, *, events: Any = None) -> Self:
+        """Keep the events to look back into.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_columns)
+            Rows to be encoded, with the columns `user`, `time` and `counts`.
+        y : ignored
+        events : DataFrame, default=None
+            The log to look back into, with the columns `user`, `time`, `attributes`, `counts` and
+            `on`; it may be empty, in any order, and hold events after the rows'. None = X itself.
+
+        Returns
+        -------
+        self : HistoryEncoder
+
+        Raises
+        ------
+        TypeError
+            If X or events is no data frame, times are no times, or ids are text in X and numbers
+            in events.
+        ValueError
+            If a column is missing, a new column has the name of an old one, or a parameter is out
+            of its range.
+        """
+        with unchanged_on_error(self):
+            self._check_parameters()
+            self._fit(X, events, EventLog.empty(self._names()), reset=True)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, *, events: Any = None) -> Self:
+        """Append events; the first call is a fit.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_columns)
+            As in `fit`, with the same columns.
+        y : ignored
+        events : DataFrame, default=None
+            The new events only. None = the rows of X.
+
+        Returns
+        -------
+        self : HistoryEncoder
+            As one `fit` on the old and the new events.
+        """
+        if not hasattr(self, "_log"):
+            return self.fit(X, y, events=events)
+        with unchanged_on_error(self):
+            self._check_parameters()
+            self._fit(X, events, self._log, reset=False)
+        return self
+
+    def _fit(self, X: Any, events: Any, log: EventLog, *, reset: bool) -> None:
+        table = self._read(X, reset=reset)
+        self._check_output_names(table.names)
+        log = self._append(log, table if events is None else read_frame(events, "events"))
+        self._set_log(log, list(self.attributes), bool(self.distinct), list(self.counts))
+        # What does not match shows now, not at the first prediction.
+        self._rows(table)
+        self.n_events_ = len(self._log.times)
+
+    def transform(self, X: Any) -> Any:
+        """Append the columns of the past.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        X_out : DataFrame of shape (n_rows, n_columns - n_dropped + n_new)
+            Of the library of X, or as `set_output` says.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit` does for X.
+        """
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        rows, codes = self._rows(table)
+        lists, since = self._lists.before(rows, self.max_len, self.ages)
+        new: dict[str, Any] = {f"hist_{name}": values for name, values in lists.items()}
+        if self.ages:
+            new["hist_age"] = since
+        for name, counts in self._counts.items():
+            new[f"n_{name}"], new[f"age_{name}"] = counts.before(rows, codes[name])
+        output = getattr(self, "_sklearn_output_config", {}).get("transform")
+        return assemble(table, new, list(self.drop), output or get_config()["transform_output"])
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the output's columns: those of X that stay, then the new ones.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Must be the columns of `fit`, if given.
+
+        Returns
+        -------
+        ndarray of str objects
+        """
+        check_is_fitted(self)
+        names = list(self.feature_names_in_)
+        if input_features is not None and list(input_features) != names:
+            raise ValueError(
+                f"input_features is not equal to feature_names_in_: expected {names}, got "
+                f"{list(input_features)}. Leave it out."
+            )
+        kept = [name for name in names if name not in set(self.drop)]
+        return np.array([*kept, *self._new_names()], dtype=object)
+
+    def _names(self) -> list[str]:
+        """Attributes that are listed or counted."""
+        return list(dict.fromkeys([*self.attributes, *self.counts]))
+
+    def _new_names(self) -> list[str]:
+        return [
+            *(f"hist_{name}" for name in self.attributes),
+            *(["hist_age"] if self.ages else []),
+            *(f"{what}_{name}" for name in self.counts for what in ("n", "age")),
+        ]
+
+    def _check_parameters(self) -> None:
+        for parameter in ("attributes", "counts", "drop"):
+            names = getattr(self, parameter)
+            is_sequence = isinstance(names, Sequence) and not isinstance(names, str)
+            if not is_sequence or not all(isinstance(name, str) for name in names):
+                raise ValueError(
+                    f"{parameter} must be a list of column names such as ['item_id'], got {names!r}"
+                )
+            if len(set(names)) < len(names):
+                raise ValueError(f"{parameter} must name each column once, got {names!r}")
+        if not self._new_names():
+            raise ValueError(
+                "Nothing to add to X: attributes and counts are empty and ages is False. Name a "
+                "column in one of them."
+            )
+        check_number("max_len", self.max_len, 1, integer=True)
+        read_gap(self.gap, NOTHING)
+
+    def _check_output_names(self, names: list[Any]) -> None:
+        for name in self.drop:
+            if name not in names:
+                raise ValueError(f"drop names a column that X does not have: {hint(name, names)}")
+        kept = [name for name in names if name not in set(self.drop)]
+        seen = set(kept)
+        for name in self._new_names():
+            if name in seen:
+                raise ValueError(
+                    f"The new column {name!r} has the name of another column of the output. "
+                    "Rename that one, or leave it out by drop."
+                )
+            seen.add(name)
+
+    def _read(self, X: Any, *, reset: bool) -> Table:
+        table = read_frame(X, "X")
+        if not table.n_rows:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape=(0, {len(table.names)})) while a minimum of "
+                "1 is required."
+            )
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return table
+
+    def _append(self, log: EventLog, events: Table) -> EventLog:
+        """The log with the events of a table."""
+        if set(log.attributes) != set(self._names()):
+            raise ValueError(
+                f"partial_fit needs the attributes and counts of fit, {list(log.attributes)}, got "
+                f"{self._names()}: fit again"
+            )
+        user = matching_ids(events, self.user, "events", "user", log.users)
+        times = matching_times(events, self.time, "events", log.kind)
+        ids = {
+            name: matching_ids(events, name, "events", parameter, log.attributes[name])
+            for parameter in ("counts", "attributes")
+            for name in getattr(self, parameter)
+        }
+        entering = np.ones(events.n_rows, dtype=bool)
+        if self.on is not None:
+            entering = is_true(events, self.on)
+        n_timeless = int((times.missing & entering).sum())
+        if n_timeless:
+            warnings.warn(
+                f"{n_timeless} of {int(entering.sum())} events have no {self.time!r}, so they are "
+                "never known. Look how the column was parsed, or drop them.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return log.append(user, times, ids, entering)
+
+    def _rows(self, table: Table) -> tuple[Rows, dict[str, np.ndarray]]:
+        """Users and times of X, and the codes of each column that is counted."""
+        log = self._log
+        user = log.users.encode(matching_ids(table, self.user, "X", "user", log.users))
+        times = matching_times(table, self.time, "X", log.kind)
+        codes = {
+            name: vocabulary.encode(matching_ids(table, name, "X", "counts", vocabulary))
+            for name in self._counts
+            for vocabulary in [log.attributes[name]]
+        }
+        limit = subtract_gap(times.values, read_gap(self.gap, times.kind))
+        user = np.where(times.missing, MISSING, user).astype(np.int64)
+        return Rows(user, times.values, limit), codes
+
+    def _set_log(
+        self, log: EventLog, listed: list[str], distinct: bool, counted: list[str]
+    ) -> None:
+        """Keep the events, and index them."""
+        self._log = log
+        self._lists = PastLists(log, listed, distinct)
+        self._counts = {name: PastCounts(log, name) for name in counted}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Events as plain arrays, without their indexes: small, and skops trusts one type only.
+        state = dict(super().__getstate__())
+        if "_log" in state:
+            lists, counts = state.pop("_lists"), state.pop("_counts")
+            state["_log"] = [state["_log"].to_state(), list(lists.codes), lists.runs is not None]
+            state["_log"].append(list(counts))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        log = state.pop("_log", None)
+        super().__setstate__(state)
+        if log is not None:
+            self._set_log(EventLog.from_state(log[0]), *log[1:])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Columns are found by name, which arrays do not have.
+        tags.input_tags.two_d_array = False
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
@@ -25,7 +26,10 @@ def is_positive(y_true, pos_label) -> np.ndarray:
     ValueError
         For more than two labels, or one label that does not say which it is.
     """
-    y_true = column_or_1d(y_true)
+    given, y_true = y_true, column_or_1d(y_true)
+    if y_true.dtype.kind == "U" and not hasattr(given, "dtype"):
+        # As text, 1 of [1, "a"] would no longer be told from "1".
+        y_true = column_or_1d(np.asarray(given, dtype=object))
     if pos_label is None and y_true.dtype.kind == "b":
         return y_true
     labels = pd.unique(y_true)
@@ -40,7 +44,8 @@ def is_positive(y_true, pos_label) -> np.ndarray:
     if pos_label is None:
         pos_label = _positive_label(found)
     elif len(found) == 2 and pos_label not in found:
-        raise ValueError(f"pos_label must be one of {sorted(found)}, got {pos_label!r}")
+        labels = sorted(found, key=lambda label: (str(type(label)), label))
+        raise ValueError(f"pos_label must be one of {labels}, got {pos_label!r}")
     return y_true == pos_label
 
 
@@ -52,7 +57,14 @@ def _positive_label(found: set):
             f"y_true holds one label, {next(iter(found), None)!r}, which may be the positive one "
             "or not: pass pos_label, or labels 0 and 1"
         )
-    return max(found)
+    try:
+        return max(found)
+    except TypeError as error:
+        labels = sorted(map(repr, found))
+        raise ValueError(
+            f"y_true must hold labels of one type, got {' and '.join(labels)}, neither of which is "
+            "the greater: pass pos_label, or labels 0 and 1"
+        ) from error
 
 
 def check_scores(name: str, values, like) -> np.ndarray:
@@ -123,7 +135,10 @@ def group_codes(groups, like) -> tuple[np.ndarray, pd.Index]:
     codes : ndarray of shape (n_samples,)
     values : Index of shape (n_groups,)
     """
-    if hasattr(groups, "to_pandas"):
+    # Integers beside missing ones stay integers: ids of 64 bits collide as float64.
+    if nw.dependencies.is_polars_series(groups) or nw.dependencies.is_pyarrow_chunked_array(groups):
+        groups = groups.to_pandas(integer_object_nulls=True)
+    elif hasattr(groups, "to_pandas"):
         groups = groups.to_pandas()
     if not isinstance(groups, pd.Series):
         if np.ndim(groups) != 1:
@@ -131,7 +146,7 @@ def group_codes(groups, like) -> tuple[np.ndarray, pd.Index]:
                 f"groups must name one group per row, shape (n_samples,), got {np.ndim(groups)} "
                 "dimensions: pass one column, or combine several into one"
             )
-        groups = pd.Series(groups)
+        groups = pd.Series(groups, dtype=None if hasattr(groups, "dtype") else object)
     check_consistent_length(like, groups)
     codes, values = pd.factorize(groups)
     return codes, pd.Index(values)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 
 import numpy as np
-from sklearn.metrics import make_scorer
+import pandas as pd
+from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
 from .._validation import is_frame
@@ -66,7 +67,8 @@ def make_normalized_entropy_scorer():
     Returns
     -------
     scorer : callable
-        As :func:`sklearn.metrics.make_scorer` returns it; takes `sample_weight`.
+        ``scorer(estimator, X, y, sample_weight=None)``, as :func:`make_gauc_scorer` returns it. The
+        positive label is ``estimator.classes_[1]``, in folds of one label too.
 
     Examples
     --------
@@ -77,9 +79,7 @@ def make_normalized_entropy_scorer():
     >>> -1 < scorer(LogisticRegression().fit(X, y), X, y) < 0
     True
     """
-    return make_scorer(
-        normalized_entropy_score, response_method="predict_proba", greater_is_better=False
-    )
+    return _LossScorer("make_normalized_entropy_scorer()", normalized_entropy_score, {})
 
 
 def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
@@ -96,7 +96,8 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     Returns
     -------
     scorer : callable
-        As :func:`sklearn.metrics.make_scorer` returns it; takes `sample_weight`.
+        ``scorer(estimator, X, y, sample_weight=None)``, as :func:`make_gauc_scorer` returns it. The
+        positive label is ``estimator.classes_[1]``, in folds of one label too.
 
     Examples
     --------
@@ -107,35 +108,21 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     >>> abs(scorer(DummyClassifier().fit(X, y), X, y))
     0.0
     """
-    return make_scorer(
-        expected_calibration_error,
-        response_method="predict_proba",
-        greater_is_better=False,
-        n_bins=n_bins,
-        strategy=strategy,
-    )
+    name = f"make_expected_calibration_error_scorer(n_bins={n_bins!r}, strategy={strategy!r})"
+    params = {"n_bins": n_bins, "strategy": strategy}
+    return _LossScorer(name, expected_calibration_error, params)
 
 
-class _GaucScorer:
+class _Scorer:
     """What scikit-learn asks of a scorer: the call, its metadata, and whether it takes weights."""
 
-    def __init__(self, group):
-        self.group = group
-        self._request = MetadataRequest(owner="make_gauc_scorer")
+    def __init__(self, name):
+        self._name = name
+        self._request = MetadataRequest(owner=name)
         self._request.score.add_request(param="sample_weight", alias=None)
 
-    def __call__(self, estimator, X, y, sample_weight=None):
-        groups = read_column(X, self.group)
-        # By the estimator's own classes: a fold may hold one label only.
-        clicked = np.asarray(y) == estimator.classes_[1]
-        if hasattr(estimator, "decision_function"):
-            score = estimator.decision_function(X)
-        else:
-            score = estimator.predict_proba(X)[:, 1]
-        return gauc_score(clicked, score, groups, sample_weight=sample_weight)
-
     def __repr__(self):
-        return f"make_gauc_scorer(group={self.group!r})"
+        return self._name
 
     def set_score_request(self, *, sample_weight):
         """Ask for `sample_weight` under metadata routing: True, False, None or another name."""
@@ -151,10 +138,68 @@ class _GaucScorer:
         return True
 
 
+class _GaucScorer(_Scorer):
+    def __init__(self, group):
+        super().__init__(f"make_gauc_scorer(group={group!r})")
+        self.group = group
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        groups = read_column(X, self.group)
+        clicked = is_second_class(estimator, y)
+        if hasattr(estimator, "decision_function"):
+            score = estimator.decision_function(X)
+        else:
+            score = estimator.predict_proba(X)[:, 1]
+        return gauc_score(clicked, score, groups, sample_weight=sample_weight)
+
+
+class _LossScorer(_Scorer):
+    """Minus a metric of the probabilities of ``classes_[1]``."""
+
+    def __init__(self, name, metric, params):
+        super().__init__(name)
+        self._metric = metric
+        self._params = params
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        clicked = is_second_class(estimator, y)
+        p = estimator.predict_proba(X)[:, 1]
+        return -self._metric(clicked, p, sample_weight=sample_weight, **self._params)
+
+
+def is_second_class(estimator, y) -> np.ndarray:
+    """Whether each label is the positive one by the estimator's own classes.
+
+    A fold may hold one label only, which by itself does not say whether it is the positive one.
+    """
+    classes = estimator.classes_
+    if len(classes) != 2:
+        raise ValueError(
+            f"the scorer needs an estimator of two classes, {type(estimator).__name__} has "
+            f"{len(classes)}: {list(classes)}. Train it on rows of both labels"
+        )
+    y = column_or_1d(y)
+    unseen = set(pd.unique(y).tolist()) - set(np.asarray(classes).tolist())
+    if unseen:
+        raise ValueError(
+            f"y must hold the labels that {type(estimator).__name__} was trained on, "
+            f"{list(classes)}, got {next(iter(unseen))!r}"
+        )
+    return y == classes[1]
+
+
 def read_column(X, group):
     """The column of X that holds the groups, by name or position; other ones raise ValueError."""
+    if hasattr(X, "tocsr"):
+        raise ValueError(
+            f"X is a sparse matrix, whose column {group!r} cannot be read as groups: pass X as a "
+            "data frame or array, or the groups as metadata to make_scorer(gauc_score, "
+            "response_method='predict_proba').set_score_request(groups=True)"
+        )
     if not is_frame(X):
         array = np.asarray(X)
+        if array.ndim != 2:
+            raise ValueError(f"X must have two dimensions, got {array.ndim}: pass rows and columns")
         if not isinstance(group, int | np.integer) or not -array.shape[1] <= group < array.shape[1]:
             raise ValueError(
                 f"group must be the position of one of {array.shape[1]} columns where X is an "

@@ -163,3 +163,13 @@ def test_messages_on_probabilities(metric, p, message):
 def test_messages_on_bins(params, message):
     with pytest.raises(ValueError, match=message):
         expected_calibration_error([0, 1], [0.2, 0.8], **params)
+
+
+@pytest.mark.parametrize("labels", [[1, "a"], np.array([1, "a"], dtype=object)])
+def test_labels_of_two_types(labels):
+    with pytest.raises(ValueError, match=r"labels of one type, got 'a' and 1, neither.*pos_label"):
+        normalized_entropy_score(labels, [0.5, 0.2])
+    with pytest.raises(ValueError, match=r"pos_label must be one of \[1, 'a'\], got 'b'"):
+        normalized_entropy_score(labels, [0.5, 0.2], pos_label="b")
+    by_hand = -(np.log(0.5) + np.log(0.8)) / 2 / np.log(2)
+    assert normalized_entropy_score(labels, [0.5, 0.2], pos_label=1) == pytest.approx(by_hand)

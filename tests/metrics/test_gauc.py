@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import roc_auc_score
@@ -109,6 +110,23 @@ def test_rows_without_a_group_are_left_out(missing):
     names[groups < 5] = missing
     rest = groups >= 5
     assert gauc_score(y, score, names) == gauc_score(y[rest], score[rest], names[rest])
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        list,
+        lambda ids: pl.Series(ids, dtype=pl.Int64),
+        lambda ids: pl.Series(ids, dtype=pl.UInt64),
+        lambda ids: pa.chunked_array([ids]),
+        lambda ids: pd.Series(ids, dtype="Int64"),
+    ],
+    ids=["list", "polars", "polars unsigned", "pyarrow", "pandas"],
+)
+def test_neighbouring_ids_of_64_bits_beside_a_missing_one(convert):
+    # As float64 both would be 2**53.
+    ids = convert([2**53, 2**53, 2**53 + 1, 2**53 + 1, None])
+    assert gauc_score([1, 0, 1, 0, 1], [0.9, 0.1, 0.2, 0.3, 0.5], ids) == 0.5
 
 
 def test_labels():

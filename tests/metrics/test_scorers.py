@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -99,6 +100,44 @@ def test_string_labels_and_one_class(log, model):
     assert np.isnan(score)
 
 
+@pytest.mark.parametrize("labels", [("a", "b"), (1, 2), (False, True)])
+def test_losses_of_one_class_know_which_one(labels):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 1))
+    y = np.where(rng.random(400) < 1 / (1 + np.exp(2 - X[:, 0])), labels[1], labels[0])
+    fitted = LogisticRegression().fit(X, y)
+    p = fitted.predict_proba(X)[:, 1]
+    scorer = make_expected_calibration_error_scorer(n_bins=3)
+    for k, rows in enumerate([y == labels[0], y == labels[1]]):
+        assert scorer(fitted, X[rows], y[rows]) == pytest.approx(-abs(p[rows] - k).mean())
+        with pytest.warns(UserWarning, match="entropy is undefined"):
+            assert np.isnan(make_normalized_entropy_scorer()(fitted, X[rows], y[rows]))
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        make_gauc_scorer(0),
+        make_normalized_entropy_scorer(),
+        make_expected_calibration_error_scorer(),
+    ],
+)
+def test_labels_that_the_estimator_does_not_know(scorer):
+    X = np.arange(6.0)[:, None]
+    fitted = LogisticRegression().fit(X, list("ababab"))
+    with pytest.raises(ValueError, match=r"labels that LogisticRegression was trained on.*got 'c'"):
+        scorer(fitted, X, list("ababac"))
+    with pytest.raises(ValueError, match="estimator of two classes, LogisticRegression has 3"):
+        scorer(LogisticRegression().fit(X, list("abcabc")), X, list("ababab"))
+
+
+def test_groups_cannot_be_read_from_a_sparse_matrix(log):
+    X = sparse.csr_matrix(np.column_stack([log.data["position"], np.arange(N) % 7]))
+    fitted = LogisticRegression().fit(X, log.target)
+    with pytest.raises(ValueError, match=r"X is a sparse matrix, whose column 1 cannot.*metadata"):
+        make_gauc_scorer(1)(fitted, X, log.target)
+
+
 def test_weights_without_routing(log, model):
     weight = np.random.default_rng(0).random(N)
     fitted = clone(model).fit(log.data, log.target)
@@ -191,3 +230,7 @@ def test_unknown_column(log, model):
 
 def test_repr():
     assert repr(make_gauc_scorer("session")) == "make_gauc_scorer(group='session')"
+    assert repr(make_normalized_entropy_scorer()) == "make_normalized_entropy_scorer()"
+    assert repr(make_expected_calibration_error_scorer(n_bins=5)) == (
+        "make_expected_calibration_error_scorer(n_bins=5, strategy='quantile')"
+    )

@@ -63,8 +63,9 @@ class CalibrationByGroupDisplay:
     positives are a large share r of the rows. With weights, n is the effective number
     (sum w)^2 / sum w^2 over the positives. Of 100 calibrated groups about 5 leave out 1.
 
-    A group without positives has an infinite ratio; its whisker starts at the lower limit and is
-    open above. Whiskers that reach the edge of the picture go on beyond it.
+    A group without positives has an infinite ratio, or NaN where none were expected either; its
+    whisker starts at the lower limit and is open above. Whiskers that reach the edge of the picture
+    go on beyond it.
 
     Examples
     --------
@@ -107,7 +108,8 @@ class CalibrationByGroupDisplay:
         y_prob : array-like of shape (n_samples,)
             Probabilities of the positive label.
         groups : array-like of shape (n_samples,)
-            The segment of each row; missing ones make a segment "(missing)".
+            The segment of each row; missing ones make a segment "(missing)", in
+            further parentheses where a group has that name.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row, not negative; on downsampled logs the reciprocal of the sampling
             rate.
@@ -139,7 +141,7 @@ class CalibrationByGroupDisplay:
         weight = check_weights(sample_weight, positive)
         weight = np.ones(len(p)) if weight is None else weight
         table = _ratios(positive, p, groups, weight, confidence_level)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             overall = float(np.divide(table["expected"].sum(), table["observed"].sum()))
         if group_name is None:
             group_name = getattr(groups, "name", None) or "group"
@@ -244,7 +246,7 @@ class CalibrationByGroupDisplay:
                 bar.set_label("interval leaves out 1")
                 break
         # A whisker that is open, or too wide to show, leaves the picture.
-        ends = np.clip(low, left / 10, None), np.clip(high, None, right * 10)
+        ends = np.clip([low, high], left / 10, right * 10)
         ax.hlines(y, *ends, color="black", linewidth=1.2)
         ax.set_xscale("log")
         ax.set_xlim(left, right)
@@ -293,13 +295,16 @@ def _ratios(positive, p, groups, weight, confidence_level):
     codes, values = group_codes(groups, positive)
     n_groups = len(values) + 1
     codes = np.where(codes < 0, len(values), codes)
+    missing = "(missing)"
+    while missing in set(values):
+        missing = f"({missing})"
 
     def sums(rows):
         return np.bincount(codes, rows, n_groups)
 
     table = pd.DataFrame(
         {"weight": sums(weight), "expected": sums(weight * p), "observed": sums(weight * positive)},
-        index=pd.Index([*values, "(missing)"], dtype=object, name=getattr(groups, "name", None)),
+        index=pd.Index([*values, missing], dtype=object, name=getattr(groups, "name", None)),
     )
     squares = sums(weight**2 * positive)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -310,7 +315,9 @@ def _ratios(positive, p, groups, weight, confidence_level):
         tail = (1 - confidence_level) / 2
         most = gammaincinv(n + 1, 1 - tail) * unit
         least = np.where(n > 0, gammaincinv(n, tail) * unit, 0.0)
-        table["low"], table["high"] = table["expected"] / most, table["expected"] / least
+        table["low"] = table["expected"] / most
+        # Without a positive nothing bounds the ratio, whatever was expected: 0 / 0 included.
+        table["high"] = np.where(n > 0, table["expected"] / least, np.inf)
     table = table[table["weight"] > 0]
     return table.sort_values("ratio", ascending=False, kind="stable")
 

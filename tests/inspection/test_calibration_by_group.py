@@ -110,6 +110,29 @@ def test_a_group_without_positives():
     nothing.figure_.canvas.draw()
 
 
+def test_a_group_of_which_nothing_was_expected_nor_came():
+    y, p, group = [0, 0, 1, 0, 0, 1], [0, 0, 0.5, 0.2, 0, 0], ["a", "a", "b", "b", "c", "c"]
+    display = from_predictions(y, p, group)
+    row = display.table.loc["a"]
+    assert np.isnan(row["ratio"])
+    assert (row["low"], row["high"]) == (0, np.inf)
+    # A click where none was expected is wrong for certain.
+    assert (display.table.loc["c", ["ratio", "low", "high"]] == 0).all()
+    colors = dict(zip(display.drawn_.index, [bar.get_facecolor() for bar in display.bars_]))
+    assert colors["a"] == colors["b"] != colors["c"]
+    assert np.isfinite(display.ax_.get_xlim()).all()
+    display.figure_.canvas.draw()
+    nothing = from_predictions([0, 0], [0, 0], ["a", "b"])
+    assert np.isnan(nothing.overall)
+    nothing.figure_.canvas.draw()
+
+
+def test_a_group_named_like_the_missing_ones():
+    groups = ["(missing)", "(missing)", None, "((missing))", None, None]
+    table = from_predictions([0, 1, 1, 0, 0, 1], [0.5] * 6, groups).table
+    assert dict(table["weight"]) == {"(missing)": 2, "((missing))": 1, "(((missing)))": 3}
+
+
 def test_missing_groups_are_a_segment():
     y, p, group = campaigns()
     names = pd.Series(group, name="campaign").where(group != "c")

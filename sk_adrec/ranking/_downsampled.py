@@ -6,6 +6,7 @@ He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import numpy as np
 from sklearn import get_config
@@ -24,8 +25,12 @@ from .._validation import check_number, check_weight
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
 _VALIDATION = ("X_val", "y_val", "sample_weight_val")
+# The like under the names of LightGBM, XGBoost and CatBoost, which are not downsampled.
+_EVALUATION = ("eval_set", "eval_X", "eval_y")
 # Weights of 1 / rate that went through float32 are still recognised.
 _WEIGHT_RTOL = 1e-4
+# Weights within this factor of 1 / rate on average are suspicious.
+_WEIGHT_FACTOR = 1.5
 
 
 class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -76,14 +81,16 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     -----
     Correct the rate or weigh it, never both. Weights of 1 / rate on downsampled negatives already
     give probabilities of the whole log; used as well as ``data_negative_rate=rate`` they correct
-    twice. `fit` refuses weights that take one value per class in just this ratio. Other weights
-    are passed on to the estimator; with them and ``negative_rate`` below 1 the probabilities are
-    those of the weighted log. Metrics on downsampled rows need the weights in either case.
+    twice. `fit` refuses weights that take one value per class in just this ratio, and warns where
+    the classes' mean weights come near it. Other weights are passed on to the estimator; with them
+    and ``negative_rate`` below 1 the probabilities are those of the weighted log. Metrics on
+    downsampled rows need the weights in either case.
 
     With metadata routing off, further arguments of `fit` go to the estimator, cut to the sampled
     rows where they hold one entry per row. Validation rows given as ``X_val``, ``y_val`` and
     ``sample_weight_val`` are downsampled like the training rows, since the estimator compares its
-    own, not yet corrected, probabilities with them.
+    own, not yet corrected, probabilities with them. LightGBM's ``eval_set``, ``eval_X`` and
+    ``eval_y`` are refused where ``negative_rate`` is below 1.
 
     References
     ----------
@@ -133,18 +140,22 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For a rate outside (0, 1], more or fewer than two labels, or weights that undo
-            `data_negative_rate` as well.
+            For a rate outside (0, 1], more or fewer than two labels, weights that undo
+            `data_negative_rate` as well, or validation rows that would not be downsampled.
         TypeError
             If the estimator has no `predict_proba`, or takes no weights and gets some.
         """
         self._check_params()
         params = self._route(sample_weight, fit_params)
+        self._refuse_evaluation(params)
         X, y, weight, params = self._check_rows(X, y, sample_weight, params)
         classes = _two_classes(y)
         positive = y == classes[1]
         if sample_weight is not None:
             self._refuse_double_correction(positive, weight)
+        for name, value in params.items():
+            if name.endswith("__sample_weight") and np.shape(value) == y.shape:
+                self._refuse_double_correction(positive, np.asarray(value, dtype=np.float64))
         random_state = check_random_state(self.random_state)
         rows = _draw(positive, self.negative_rate, random_state)
         params = self._sample_validation(params, classes[1], random_state)
@@ -211,26 +222,53 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             return
         ones, others = weight[positive], weight[~positive]
         constant = np.ptp(ones) == 0 and np.ptp(others) == 0
-        ratio = others[0] / ones[0]
+        ratio = others.mean() / ones.mean()
+        undone = np.log(ratio * self.data_negative_rate)
         if constant and np.isclose(ratio * self.data_negative_rate, 1, rtol=_WEIGHT_RTOL):
             raise ValueError(
                 f"sample_weight gives every negative {ratio:g} times the weight of a positive, "
                 f"which already undoes data_negative_rate={self.data_negative_rate:g}: the odds "
                 "would be corrected twice. Leave out the weights, or set data_negative_rate=1"
             )
+        # Near a rate of 1 also nearer to it than to equal weights, which undo nothing.
+        near = min(np.log(_WEIGHT_FACTOR), -np.log(self.data_negative_rate) / 2)
+        if abs(undone) < near:
+            warnings.warn(
+                f"sample_weight gives negatives {ratio:.3g} times the weight of positives on "
+                f"average, about 1 / data_negative_rate = {1 / self.data_negative_rate:.3g}. If "
+                "the weights undo the sampling of the data, the odds are corrected twice: leave "
+                "out that factor, or set data_negative_rate=1",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _refuse_evaluation(self, params):
+        given = [
+            name
+            for name, value in params.items()
+            if value is not None and _own_name(name) in _EVALUATION
+        ]
+        if given and self.negative_rate < 1:
+            raise ValueError(
+                f"{given[0]} would hold all negatives, whereas the estimator is trained on "
+                f"{self.negative_rate:g} of them and would stop at the wrong place: pass X_val and "
+                "y_val, which are downsampled alike, to an estimator that takes them "
+                "(GBDTLRClassifier for LightGBM's trees). Or draw the negatives of both yourself, "
+                "and set data_negative_rate instead of negative_rate"
+            )
 
     def _sample_validation(self, params, pos_label, random_state):
         """The validation rows among `params`, downsampled like the training rows."""
-        if params.get("X_val") is None or params.get("y_val") is None or self.negative_rate == 1:
-            return params
-        y_val = column_or_1d(params["y_val"])
-        rows = _draw(y_val == pos_label, self.negative_rate, random_state)
-        sampled = {
-            name: _safe_indexing(params[name], rows)
-            for name in _VALIDATION
-            if params.get(name) is not None
-        }
-        return {**params, **sampled}
+        params = dict(params)
+        # Those of a Pipeline's step are called step__X_val.
+        for step in [name.removesuffix("X_val") for name in params if _own_name(name) == "X_val"]:
+            names = [step + name for name in _VALIDATION if params.get(step + name) is not None]
+            if self.negative_rate == 1 or not {step + "X_val", step + "y_val"} <= set(names):
+                continue
+            y_val = column_or_1d(params[step + "y_val"])
+            rows = _draw(y_val == pos_label, self.negative_rate, random_state)
+            params |= {name: _safe_indexing(params[name], rows) for name in names}
+        return params
 
     def predict_proba(self, X):
         """Corrected probabilities of both classes, in the order of ``classes_``.
@@ -306,6 +344,11 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
+def _own_name(name):
+    """The name of a parameter of a Pipeline's step, as the step calls it."""
+    return name.rpartition("__")[2]
+
+
 def _two_classes(y):
     classes = np.unique(y)
     if len(classes) > 2:
@@ -339,7 +382,9 @@ def _take(rows, X, y, params):
         return X, y, params
 
     def take(name, value):
-        has_rows = name not in _VALIDATION and (hasattr(value, "shape") or isinstance(value, list))
+        has_rows = _own_name(name) not in _VALIDATION and (
+            hasattr(value, "shape") or isinstance(value, list)
+        )
         return _safe_indexing(value, rows) if has_rows and _n_rows(value) == n_samples else value
 
     X = X.tocsr() if hasattr(X, "tocsr") else X

@@ -142,15 +142,32 @@ def test_data_that_was_downsampled_before():
     assert both.predict_proba(X)[:, 1].mean() == pytest.approx(p.mean(), rel=0.05)
 
 
+@pytest.mark.filterwarnings("error")
+def test_weights_near_the_rate_are_suspicious():
+    X, y, _ = numeric_log(2_000)
+    weight = np.where(y == 1, 1.0, 4.0)
+    model = DownsampledClassifier(LogisticRegression(), data_negative_rate=0.25)
+    for noise in (np.linspace(0.9, 1.1, len(y)), np.random.default_rng(0).exponential(size=len(y))):
+        with pytest.warns(UserWarning, match=r"about 1 / data_negative_rate = 4\. .* twice"):
+            model.fit(X, y, sample_weight=weight * noise)
+        model.fit(X, y, sample_weight=noise)
+
+
 def test_weights_and_correction_of_the_same_rate_are_refused():
     X, y, _ = numeric_log(2_000)
     weight = np.where(y == 1, 1.0, 1 / 0.3).astype(np.float32)
     model = DownsampledClassifier(LogisticRegression(), data_negative_rate=0.3)
     with pytest.raises(ValueError, match=r"3.33333 times .*negative_rate=0.3.*corrected twice"):
         model.fit(X, y, sample_weight=weight)
+    scaler = make_pipeline(StandardScaler(), LogisticRegression())
+    with pytest.raises(ValueError, match="corrected twice"):
+        DownsampledClassifier(scaler, data_negative_rate=0.3).fit(
+            X, y, logisticregression__sample_weight=weight
+        )
     # Another ratio, weights that vary, or a rate of 1: the weights mean something else.
     model.fit(X, y, sample_weight=np.where(y == 1, 1.0, 2.0))
-    model.fit(X, y, sample_weight=weight * np.linspace(0.5, 1, len(y)))
+    model.fit(X, y, sample_weight=np.linspace(0.5, 1, len(y)))
+    model.set_params(data_negative_rate=0.9).fit(X, y, sample_weight=np.linspace(0.5, 1, len(y)))
     model.set_params(data_negative_rate=1.0, negative_rate=0.3).fit(X, y, sample_weight=weight)
 
 
@@ -192,6 +209,31 @@ def test_further_arguments_are_cut_to_the_rows():
     full = clone(model).set_params(negative_rate=1.0).fit(X, y, X_val=X_val, y_val=y_val)
     assert full.estimator_.given_["X"] is X
     assert full.estimator_.given_["X_val"] is X_val
+
+
+def test_validation_rows_of_a_step_are_downsampled():
+    X, y, _ = numeric_log(2_000)
+    model = DownsampledClassifier(make_pipeline(Recorder()), negative_rate=0.1, random_state=0)
+    model.fit(X, y, recorder__X_val=X, recorder__y_val=y)
+    given = model.estimator_[-1].given_
+    assert given["y_val"].sum() == y.sum()
+    assert (given["y_val"] == 0).sum() == round(0.1 * (y == 0).sum())
+    assert len(given["X_val"]) == len(given["y_val"])
+
+
+@pytest.mark.parametrize("step", ["", "recorder__"])
+def test_validation_rows_of_other_libraries_are_refused(step):
+    X, y, _ = numeric_log(500)
+    estimator = make_pipeline(Recorder()) if step else Recorder()
+    model = DownsampledClassifier(estimator, negative_rate=0.1, random_state=0)
+    for params in ({"eval_set": [(X, y)]}, {"eval_X": X, "eval_y": y}):
+        params = {step + name: value for name, value in params.items()}
+        with pytest.raises(ValueError, match=f"{min(params)} would hold all negatives.*X_val"):
+            model.fit(X, y, **params)
+        # Both drawn by hand: they are alike.
+        hand = clone(model).set_params(negative_rate=1.0, data_negative_rate=0.1)
+        hand.fit(X, y, **params)
+    model.fit(X, y, **{step + "eval_set": None})
 
 
 def test_early_stopping_sees_rows_like_those_of_training():

@@ -34,6 +34,7 @@ from ._validation import (
 from .nn import FusedEmbedding, RowSparseAdam
 from .preprocessing._encoded import Encoded, Schema
 from .preprocessing._log_encoder import LogEncoder
+from .preprocessing._schema import refuse_ids_in_sparse
 
 # Rows scored at once: large enough for the fixed cost of a batch, small enough for the cache.
 _PREDICT_BATCH = 16_384
@@ -259,6 +260,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _fit_encoder(self, X, weight, train, valid) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
         if self._is_sparse:
+            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
             self.encoder_: Any = None
             return self._encode(X)
         self.encoder_ = LogEncoder(

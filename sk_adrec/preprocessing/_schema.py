@@ -64,14 +64,7 @@ def specify(
         If a parameter names a column that does not exist.
     """
     names: list[Any] = list(table.names)
-    declared: set[int] = set()
-    if not isinstance(categorical_features, str):
-        declared = find_columns(categorical_features, table.names, "categorical_features")
-    elif categorical_features != "from_dtype":
-        raise ValueError(
-            'categorical_features must be "from_dtype" or a list of names, positions or bools, '
-            f"got {categorical_features!r}."
-        )
+    declared = _declared(categorical_features, table.names)
     owners = _owners(table, share_vocabulary)
     shared = [*owners, *owners.values()]
     declared |= find_columns(shared, table.names, "share_vocabulary")
@@ -87,6 +80,38 @@ def specify(
             kind = CATEGORICAL if kind == NUMERIC else kind
             specs.append(ColumnSpec(name, kind, owners.get(name, name)))
     return specs
+
+
+def refuse_ids_in_sparse(
+    categorical_features: str | Iterable[Any],
+    share_vocabulary: Mapping[Name, Name] | None,
+    n_columns: int,
+) -> None:
+    """Raise ValueError where parameters name ids among the columns of a scipy matrix."""
+    declared = _declared(categorical_features, range(n_columns))
+    for parameter, value, default in (
+        ("categorical_features", categorical_features if declared else None, '"from_dtype"'),
+        ("share_vocabulary", share_vocabulary, "None"),
+    ):
+        if value is not None and len(list(value)):
+            raise ValueError(
+                f"{parameter} must be {default} where X is a scipy matrix, whose columns are "
+                f"numbers as they are, got {value!r}. Pass ids as columns of a data frame or "
+                "array, or one-hot encoded."
+            )
+
+
+def _declared(
+    categorical_features: str | Iterable[Any], names: Sequence[str] | Sequence[int]
+) -> set[int]:
+    if not isinstance(categorical_features, str):
+        return find_columns(categorical_features, names, "categorical_features")
+    if categorical_features != "from_dtype":
+        raise ValueError(
+            'categorical_features must be "from_dtype" or a list of names, positions or bools, '
+            f"got {categorical_features!r}."
+        )
+    return set()
 
 
 def _owners(table: Table, share_vocabulary: Mapping[Name, Name]) -> dict[Name, Name]:

@@ -26,6 +26,7 @@ from .._validation import (
 )
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._log_encoder import LogEncoder
+from ..preprocessing._schema import refuse_ids_in_sparse
 from ..utils._docs import shared_docs
 from ._gbdt_columns import own_columns, tree_categories, tree_columns, tree_input
 from ._leaves import Leaves
@@ -307,12 +308,20 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            For a parameter that does not exist. All parameters then are as they were before.
         """
         nested = {name.partition("__")[0] for name in params if "__" in name}
-        if "gbdt" in nested and self.gbdt is None and "gbdt" not in params:
-            self.gbdt = lgb.LGBMClassifier(**_DEFAULT_TREES)
-        if "linear" in nested and self.linear is None and "linear" not in params:
-            self.linear = _default_linear()
+        if "gbdt" in nested and params.get("gbdt", self.gbdt) is None:
+            params["gbdt"] = lgb.LGBMClassifier(**_DEFAULT_TREES)
+        if "linear" in nested and params.get("linear", self.linear) is None:
+            params["linear"] = _default_linear()
+        # On copies first: a wrong name may come after others that were set already.
+        copies = {name: clone(value, safe=False) for name, value in params.items()}
+        BaseEstimator.set_params(clone(self), **copies)
         return super().set_params(**params)
 
     def _encode_target(self, y, classes):
@@ -338,11 +347,13 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         if held_out == 0:
             return everything, everything, None
         rows = _shuffle_stratified(target, random_state)
-        share = round(held_out * len(rows))
+        least, most = _part_sizes(target[rows])
+        share = min(max(round(held_out * len(rows)), least), most)
         tree_rows, other = np.sort(rows[share:]), np.sort(rows[:share])
         stop_rows = None
         if stop and not explicit:
-            stop_rows = np.sort(rows[: round(self.validation_fraction * len(rows))])
+            n_stop = min(max(round(self.validation_fraction * len(rows)), least), most)
+            stop_rows = np.sort(rows[:n_stop])
         return tree_rows, everything if fraction == 1 else other, stop_rows
 
     def _fit_trees(self, X, target, weight, stop, seed):
@@ -363,6 +374,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
                 "eval_metric": "binary_logloss",
                 "callbacks": [lgb.record_evaluation(scores)],
             }
+            if callable(params["objective"]):
+                gbdt.set_params(metric="None")
+                rows["eval_metric"] = _log_loss_of_logits
             if self.early_stopping:
                 rows["callbacks"].append(
                     lgb.early_stopping(self.n_iter_no_change, first_metric_only=True, verbose=False)
@@ -393,6 +407,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         self._is_sparse = hasattr(X, "tocsr")
         self.encoder_: Any = None
         if self._is_sparse:
+            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
             return self._encode(X)
         self.encoder_ = LogEncoder(
             categorical_features=self.categorical_features,
@@ -556,6 +571,19 @@ def _shuffle_stratified(target, random_state) -> np.ndarray:
         rows = np.flatnonzero(target == label)
         place[rows] = (random_state.permutation(len(rows)) + 0.5) / len(rows)
     return np.argsort(place, kind="stable")
+
+
+def _part_sizes(target: np.ndarray) -> tuple[int, int]:
+    """Least and most rows of a first part, so that it and the rest hold a row of each label."""
+    heads = [int((target == label).argmax()) + 1 for label in (0, 1)]
+    tails = [int((target[::-1] == label).argmax()) + 1 for label in (0, 1)]
+    return max(heads), len(target) - max(tails)
+
+
+def _log_loss_of_logits(y, raw, weight):
+    """What LightGBM's own metric is for its own objective: for another one it sees raw scores."""
+    losses = np.logaddexp(0.0, raw) - y * raw
+    return "binary_logloss", float(np.average(losses, weights=weight)), False
 
 
 def _validation_set(gbdt, X, y) -> dict[str, Any]:

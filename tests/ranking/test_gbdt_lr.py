@@ -10,6 +10,7 @@ from lightgbm import LGBMClassifier
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
@@ -17,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_adrec import GBDTLRClassifier
+from sk_adrec import FMClassifier, GBDTLRClassifier
 from sk_adrec.datasets import make_ad_log
 from sk_adrec.ranking import OnlineLogisticRegression
 
@@ -219,6 +220,62 @@ def test_parameters_out_of_range(log, params, message):
         small(**params).fit(log.data, log.target)
 
 
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"categorical_features": ["nope"]}, "names a column that X does not have"),
+        ({"categorical_features": [0]}, 'must be "from_dtype" where X is a scipy matrix'),
+        ({"categorical_features": "auto"}, 'must be "from_dtype" or a list'),
+        ({"share_vocabulary": {"a": "b"}}, "share_vocabulary must be None where X is a scipy"),
+    ],
+)
+@pytest.mark.parametrize("model", [small(), FMClassifier(max_epochs=1)], ids=["gbdt", "fm"])
+def test_no_ids_in_a_sparse_matrix(model, params, message):
+    X, y = sparse.random(60, 3, density=0.5, format="csr", random_state=0), np.arange(60) % 2
+    with pytest.raises(ValueError, match=message):
+        clone(model).set_params(**params).fit(X, y)
+    clone(model).set_params(categorical_features=[], share_vocabulary={}).fit(X, y)
+
+
+def logistic_objective(y, raw):
+    p = expit(raw)
+    return p - y, p * (1 - p)
+
+
+def test_an_own_objective_stops_on_the_log_loss(log):
+    trees = LGBMClassifier(**TREES | {"n_estimators": 60, "metric": "auc"})
+    trees.set_params(objective=logistic_objective)
+    model = small(gbdt=trees, early_stopping=True, n_iter_no_change=3, tree_fraction=1.0)
+    model.fit(log.data, log.target)
+    _, _, stop = model._split(log.target.to_numpy(), np.random.RandomState(0), False)
+    X, y = log.data.iloc[stop], log.target.iloc[stop]
+    raw = model.booster_.predict(model._tree_input(model._encode(X)), raw_score=True)
+    assert max(model.validation_scores_) == pytest.approx(-log_loss(y, expit(raw)))
+    assert model.n_iter_ == np.argmax(model.validation_scores_) + 1
+
+
+@pytest.mark.parametrize("rare", [10, 1500])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"validation_fraction": 1e-4},
+        {"validation_fraction": 1 - 1e-4},
+        {"tree_fraction": 1e-4},
+        {"tree_fraction": 1 - 1e-9},
+    ],
+)
+def test_tiny_parts_hold_both_labels(rare, params):
+    target = (np.arange(3000) < rare).astype(int)
+    model = small(early_stopping=True, **params)
+    for part in model._split(target, np.random.RandomState(0), False):
+        assert set(target[part]) == {0, 1}
+
+
+def test_tiny_validation_fraction_fits(log):
+    model = small(early_stopping=True, validation_fraction=1e-4).fit(log.data, log.target)
+    assert np.isfinite(model.validation_scores_).all()
+
+
 # ---- online ------------------------------------------------------------------------------
 
 
@@ -351,3 +408,29 @@ def test_validation_rows_are_given_whole(validation, message):
     log = make_ad_log(500, random_state=0)
     with pytest.raises(ValueError, match=message):
         GBDTLRClassifier().fit(log.data, log.target, **validation)
+
+
+def test_nested_parameters_of_a_part_set_to_none():
+    model = small(linear=LogisticRegression())
+    model.set_params(linear=None, linear__C=0.1, gbdt=None, gbdt__num_leaves=5)
+    assert type(model.linear) is OnlineLogisticRegression
+    assert model.linear.C == 0.1
+    assert model.gbdt.num_leaves == 5
+
+
+@pytest.mark.parametrize("linear", [None, LogisticRegression()])
+def test_failing_set_params_changes_nothing(linear):
+    model = small(linear=linear)
+    before = {name: repr(value) for name, value in model.get_params().items()}
+    other = OnlineLogisticRegression()
+    for wrong in (
+        {"linear__foo": 1},
+        {"gbdt__num_leaves": 3, "linear__C": 0.5, "linear__foo": 1},
+        {"max_len": 3, "linear": other, "linear__C": 0.5, "linear__foo": 1},
+        {"max_len": 3, "foo": 1},
+    ):
+        with pytest.raises(ValueError, match="Invalid parameter 'foo'"):
+            model.set_params(**wrong)
+        assert {name: repr(value) for name, value in model.get_params().items()} == before
+        assert model.linear is linear
+    assert other.C == 1.0

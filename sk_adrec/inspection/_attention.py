@@ -105,8 +105,7 @@ class AttentionDisplay:
             history = next(iter(attended))
         elif history not in attended:
             raise ValueError(
-                f"history must be one of the columns attended to, {list(attended)}, "
-                f"got {history!r}"
+                f"history must be one of the columns attended to, {list(attended)}, got {history!r}"
             )
         names = {} if names is None else names
         events = [

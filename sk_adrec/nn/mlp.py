@@ -31,6 +31,9 @@ class Dice(nn.Module):
         Share of the batch in an update of the running statistics.
     """
 
+    mean: Tensor
+    var: Tensor
+
     def __init__(self, dim: int, eps: float = 1e-8, momentum: float = 0.1):
         super().__init__()
         self.eps, self.momentum = eps, momentum
@@ -52,7 +55,9 @@ class Dice(nn.Module):
 
 def make_activation(name: str, dim: int) -> nn.Module:
     """An activation of `dim` channels by its name: "relu", "prelu" or "dice"."""
-    return {"relu": nn.ReLU, "prelu": lambda: nn.PReLU(dim), "dice": lambda: Dice(dim)}[name]()
+    if name == "relu":
+        return nn.ReLU()
+    return nn.PReLU(dim) if name == "prelu" else Dice(dim)
 
 
 class MLP(nn.Sequential):

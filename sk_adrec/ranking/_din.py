@@ -39,6 +39,10 @@ class DIN(nn.Module):
 
     v_U(A) = sum_k a(e_k, e_t) e_k, equation 1, where e_k joins the embeddings of the attributes
     of event k and e_t those of the candidate, A.
+
+    NOTE[DIFF]: the softmax over a row's events, by default, is not in the paper, which keeps the
+    sum of raw weights: on planted histories it names the right event far more surely.
+    NOTE[DIFF]: ReLU by default, not Dice, whose batch statistics know no sample weights.
     """
 
     def __init__(
@@ -67,9 +71,9 @@ class DIN(nn.Module):
             dropout=dropout,
             out_dim=1,
         )
-        with torch.no_grad():
-            # Start at the base rate: with rare clicks, half of the training would go into it.
-            self.mlp[-1].bias.fill_(0.0 if schema.prior is None else float(schema.prior))
+        # Start at the base rate: with rare clicks, half of the training would go into it.
+        *_, bias = self.mlp.parameters()
+        nn.init.constant_(bias, 0.0 if schema.prior is None else float(schema.prior))
 
     def forward(self, batch: Batch) -> Tensor:
         theta, places, e_k = self._look_up(batch)
@@ -94,12 +98,11 @@ class DIN(nn.Module):
             table.index(target, batch.sequences[name].values)
             for name, target in self.events.items()
         ]
-        further = [torch.stack(rows, 1).reshape(-1)] if rows else []
-        theta, places = self.inputs.look_up(batch, further)
         if not rows:
-            return theta, places, None
-        *places, events = places
-        return theta, places, take_entries(theta, events).reshape(len(rows[0]), -1)
+            return *self.inputs.look_up(batch), None
+        attributes = torch.stack(rows, 1)  # (n_events, A)
+        theta, (*places, events) = self.inputs.look_up(batch, [attributes.reshape(-1)])
+        return theta, places, take_entries(theta, events.view_as(attributes)).flatten(1)
 
     def _weights(self, e_k: Tensor, fields: Tensor, offsets: Tensor) -> Tensor:
         e_t = fields[:, self.candidate].flatten(1)  # (B, A d)

@@ -16,6 +16,7 @@ _EXPORTS = {
     "metrics": ".metrics",
     "preprocessing": ".preprocessing",
     "ranking": ".ranking",
+    "sequential": ".sequential",
     "utils": ".utils",
     # estimators and transformers
     "CalibrationByGroupDisplay": ".inspection._calibration_by_group",
@@ -23,6 +24,8 @@ _EXPORTS = {
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
     "GBDTLRClassifier": ".ranking._gbdt_lr",
+    "HSTUNextItem": ".sequential._hstu",
+    "SASRecNextItem": ".sequential._sasrec",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -76,8 +76,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     _n_threads: int | None = None
     # Rows scored at once, in predict and after an epoch: fewer where a row is a long list.
     _rows_at_once = _PREDICT_BATCH
-    # Stop early on the validation metric, not on the validation loss.
-    _stops_on_metric = False
+    # The validation metric to stop early on; None for the validation loss.
+    _stop_metric: str | None = None
 
     # ---- hooks ---------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None and self.early_stopping:
             # First, so that it has seen the epoch after which another callback stops.
-            callbacks.insert(0, RestoreBest(self.n_iter_no_change, metric=self._watched()))
+            callbacks.insert(0, RestoreBest(self.n_iter_no_change, metric=self._stop_metric))
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.optimizer == "auto":
@@ -352,19 +352,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         self.loss_curve_ = list(history[:, "train_loss"])
         self.validation_scores_ = None
         if self.net_.valid_rows is not None:
-            name = self._watched()
+            name = self._stop_metric
             self.validation_scores_ = (
                 [-loss for loss in history[:, "valid_loss"]]
                 if name is None
-                else list(history[:, f"valid_{name}"])
+                else [float(value) for value in history[:, f"valid_{name}"]]
             )
         self.n_iter_ = len(self.loss_curve_)
         self.net_.valid_rows = None
-
-    def _watched(self) -> str | None:
-        """The validation metric that early stopping watches; None for the validation loss."""
-        metric = self._validation_metric() if self._stops_on_metric else None
-        return None if metric is None else metric[0]
 
     def _continue(self, rows: TrainingRows) -> None:
         net = self.net_

@@ -54,7 +54,8 @@ class RelativeBias(nn.Module):
     def __init__(self, max_len: int, with_time: bool):
         super().__init__()
         self.by_offset = nn.Parameter(torch.randn(max_len) * _BIAS_STD)
-        self.by_time = nn.Parameter(torch.randn(N_TIME_BUCKETS + 1) * _BIAS_STD) if with_time else None
+        by_time = nn.Parameter(torch.randn(N_TIME_BUCKETS + 1) * _BIAS_STD)
+        self.by_time = by_time if with_time else None
 
     def offsets(self, T: int) -> Tensor:
         """Bias of query i for key j <= i, shape (T, T); computed once, sliced for each block."""

@@ -42,7 +42,7 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
 
     # A row is a list of up to max_len events, each as wide as a row of other models.
     _rows_at_once = 256
-    _stops_on_metric = True
+    _stop_metric = f"ndcg_at_{K}"
     # Hyper-parameters of models that read times.
     history_time: str | None = None
     request_time: str | None = None
@@ -98,7 +98,7 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             y_weight[valid] = 0.0
         classes = getattr(self, "classes_", None)  # the argument of partial_fit
         if classes is not None:
-            y = np.concatenate([y, classes.astype(y.dtype if classes.dtype.kind != "U" else object)])
+            y = np.concatenate([y, classes.astype(object) if y.dtype == object else classes])
             y_weight = np.append(y_weight, np.ones(len(classes)))
         x_weight = weight if self.train_positions == "all" else y_weight[: len(weight)]
         self._fit_vocabularies(events, x_weight, y, y_weight)
@@ -214,7 +214,7 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         )
 
     def _validation_metric(self):
-        return f"ndcg_at_{K}", self._validation_ndcg
+        return self._stop_metric, self._validation_ndcg
 
     def _validation_ndcg(self, states, y, weight):
         rows = self.net_.valid_rows

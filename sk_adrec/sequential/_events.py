@@ -154,13 +154,13 @@ def read_events(X, roles: Roles) -> Events:
     table = read_table(X)
     if roles.history is None:
         return _positional(table)
-    lengths, columns = None, {}
+    columns: dict[Any, Any] = {}
     names = [roles.history, *roles.event_features]
     names += [] if roles.history_time is None else [roles.history_time]
     for name in names:
         position = table.names.index(name)
         count, columns[name] = flatten(table.column(position), table.describe(position))
-        if lengths is None:
+        if name == roles.history:
             lengths = count
         elif (wrong := count != lengths).any():
             row = int(wrong.argmax())

@@ -79,7 +79,7 @@ def make_prefixes(
     ----------
     log, user, item, time, event_features : as for :func:`leave_last_out`
     min_len : int, default=1
-        Events with fewer events before them get no row. 0 keeps first events, with an empty history.
+        Events with fewer events before them get no row; 0 keeps first events, without history.
     max_len : int, default=50
         Events kept of a history, the newest: memory grows with it.
 
@@ -124,8 +124,8 @@ def _sorted_by_user(log, user, item, time, event_features):
     for name in (user, item):
         if (missing := log[name].isna().to_numpy()).any():
             raise ValueError(
-                f"Column {name!r} is missing in {missing.sum()} rows, the first is {missing.argmax()}. "
-                "Drop them."
+                f"Column {name!r} is missing in {missing.sum()} rows, the first of them row "
+                f"{missing.argmax()}. Drop them."
             )
     codes, _ = pd.factorize(log[user], sort=True)
     keys = [codes]

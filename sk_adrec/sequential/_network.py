@@ -142,10 +142,11 @@ class NextItemNetwork(nn.Module):
         return Predictions(states, rows, torch.zeros_like(rows), last, self.items, self.n_items)
 
     def _events(self, batch: Batch, packed: PackedLists) -> Tensor:
-        x = 0
-        for name in (self.settings.item, *self.settings.event_features):
-            codes = packed.pack(batch.sequences[name].values)  # (N,)
-            x = x + self.table(self.table.index(name, codes))  # (N, d)
+        rows = [
+            self.table.index(name, packed.pack(batch.sequences[name].values))
+            for name in (self.settings.item, *self.settings.event_features)
+        ]
+        x = self.table(torch.stack(rows)).sum(0)  # (N, d)
         step = packed.pack_steps()
         x = x * math.sqrt(self.settings.d) + self.position[step]
         return F.dropout(x, self.settings.dropout, self.training)

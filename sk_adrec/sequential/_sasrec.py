@@ -37,8 +37,8 @@ class SASRecBlock(nn.Module):
 
     def forward(self, x: Tensor, packed: PackedLists, context: None) -> Tensor:
         qkv = self.qkv(self.norm_attention(x))  # (N, 3 d)
-        s = [self._attend(block).flatten(0, 1) for block in packed.blocks(qkv)]
-        s = torch.cat([x.new_zeros(0, x.shape[1]), *s])  # (N, d)
+        parts = [self._attend(block).flatten(0, 1) for block in packed.blocks(qkv)]
+        s = torch.cat([x.new_zeros(0, x.shape[1]), *parts])  # (N, d)
         x = x + self._drop(self.out(s))
         return x + self._drop(self.w2(F.relu(self.w1(self.norm_forward(x)))))  # (N, d)
 

@@ -253,16 +253,19 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         self._vocabulary.grow_counts(targets.values, targets.counts(weight))
         if len(self._class_codes) < len(self._vocabulary.values):
             self._set_classes()
-        if self._make_schema().cardinalities != self.net_.module_.table.cardinalities:
+        table = self.net_.module_.table
+        before = dict(table.cardinalities)
+        if self._make_schema().cardinalities != before:
             self._grow_tables()
+            # New rows start alike, and two that follow each other would stay so.
+            table.perturb_after(before)
         return self._encode_events(events), self._encode_target(y, weight, reset=False)
 
     # ---- rankings ------------------------------------------------------------------------
 
     def _items(self) -> torch.Tensor:
         """Vectors of the known items in the order of their codes, shape (n_items, d)."""
-        with torch.no_grad():
-            return self.net_.module_.items()
+        return self.net_.module_.items().detach()
 
     def _score_blocks(self, states, history: Ragged | None) -> Iterator[tuple[slice, torch.Tensor]]:
         """Logits (b, n_items) in the order of classes_, for some rows at a time.

@@ -14,7 +14,7 @@ ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
 )
-# What a matrix product rounds for a row depends on which rows are beside it; the scores of next-item
+# What a matrix product rounds for a row depends on the rows beside it; the scores of next-item
 # models multiply that by 20. In float64 they pass.
 ROUNDED_WITH_ITS_NEIGHBOURS = (
     "check_methods_sample_order_invariance",

@@ -26,6 +26,7 @@ PEERS = {
     "deepctr_torch": ["deepctr-torch==0.3.0", "requests"],
     "nextrec": ["nextrec==0.6.14"],
     "fuxictr": ["fuxictr==2.3.10"],
+    "rectools": ["rectools[torch]==0.19.0"],
 }
 
 

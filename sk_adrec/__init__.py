@@ -16,6 +16,7 @@ _EXPORTS = {
     "metrics": ".metrics",
     "preprocessing": ".preprocessing",
     "ranking": ".ranking",
+    "sequential": ".sequential",
     "utils": ".utils",
     # estimators and transformers
     "AttentionDisplay": ".inspection._attention",
@@ -27,6 +28,8 @@ _EXPORTS = {
     "FeatureEncoder": ".preprocessing._feature_encoder",
     "GBDTLRClassifier": ".ranking._gbdt_lr",
     "HistoryEncoder": ".preprocessing._history_encoder",
+    "HSTUNextItem": ".sequential._hstu",
+    "SASRecNextItem": ".sequential._sasrec",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

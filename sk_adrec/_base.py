@@ -45,7 +45,7 @@ _PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
-    "n_threads",
+    "n_threads", "valid_batch_size",
 }  # fmt: skip
 
 
@@ -66,7 +66,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     loss_curve_ : list of float
         Training loss per epoch.
     validation_scores_ : list of float or None
-        Minus the validation loss per epoch; None without validation rows.
+        Minus the validation loss per epoch, or the metric where a model stops early on that;
+        None without validation rows.
     n_iter_ : int
         Epochs run, those after the best one included.
     """
@@ -74,6 +75,10 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     # Torch threads while training: None for all. A module of many small operations is faster with
     # one, since waking a second thread costs more than it saves.
     _n_threads: int | None = None
+    # Rows scored at once, in predict and after an epoch: fewer where a row is a long list.
+    _rows_at_once = _PREDICT_BATCH
+    # The validation metric to stop early on; None for the validation loss.
+    _stop_metric: str | None = None
 
     # ---- hooks ---------------------------------------------------------------------------
 
@@ -145,6 +150,10 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         """(name, ``f(outputs, y, weight) -> float``) shown beside the validation loss, or None."""
         return None
 
+    def _training_rows(self, encoded, target, weight, train, valid) -> TrainingRows:
+        """The rows to learn from: `train`, row numbers or None for all; `valid` is held out."""
+        return _rows(encoded, target, weight, train, self.dtype)
+
     def _judge(self, valid_rows: TrainingRows) -> None:
         """Warn where the validation scores of a fit say that something is wrong."""
 
@@ -189,14 +198,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             self.classes_ = np.unique(classes)
         random_state = check_random_state(self.random_state)
         train, valid = self._split(y, random_state, explicit=X_val is not None)
-        encoded = self._fit_encoder(X, weight, train, valid)
+        encoded = self._fit_encoder(X, y, weight, train, valid)
         target = self._encode_target(y, weight, reset=classes is None)
         valid_rows = None
         if X_val is not None:
             valid_rows = self._validation_rows(X_val, y_val, sample_weight_val)
         elif valid is not None:
             valid_rows = _rows(encoded, target, weight, valid, self.dtype)
-        train_rows = _rows(encoded, target, weight, train, self.dtype)
+        train_rows = self._training_rows(encoded, target, weight, train, valid)
         self._prior_of_fit = self._prior(target, weight)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
@@ -236,12 +245,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
                 f"classes must be those of the first call, {self.classes_}, got {classes!r}"
             )
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
-        target = self._encode_target(y, weight, reset=False)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
             torch.manual_seed(seed + len(self.loss_curve_))
-            grows = self.grow_vocabulary and not self._is_sparse
-            encoded = self._grow(X, weight) if grows else self._encode(X)
+            if self.grow_vocabulary and not self._is_sparse:
+                encoded, target = self._grow(X, y, weight)
+            else:
+                target = self._encode_target(y, weight, reset=False)
+                encoded = self._encode(X)
             self._continue(_rows(encoded, target, weight, None, self._params_of_fit["dtype"]))
         return self
 
@@ -257,7 +268,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             return None, None
         return split_rows(np.asarray(y), self.validation_fraction, random_state)
 
-    def _fit_encoder(self, X, weight, train, valid) -> Encoded:
+    def _fit_encoder(self, X, y, weight, train, valid) -> Encoded:
         self._is_sparse = hasattr(X, "tocsr")
         if self._is_sparse:
             refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
@@ -302,7 +313,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None and self.early_stopping:
             # First, so that it has seen the epoch after which another callback stops.
-            callbacks.insert(0, RestoreBest(self.n_iter_no_change))
+            callbacks.insert(0, RestoreBest(self.n_iter_no_change, metric=self._stop_metric))
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.optimizer == "auto":
@@ -323,6 +334,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             id_dropout=self.id_dropout,
             progress_title=type(self).__name__,
             n_threads=self._n_threads,
+            valid_batch_size=min(8192, self._rows_at_once),
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=batch_size,
@@ -340,8 +352,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _record_history(self):
         history = self.net_.history
         self.loss_curve_ = list(history[:, "train_loss"])
-        valid = self.net_.valid_rows is not None
-        self.validation_scores_ = [-v for v in history[:, "valid_loss"]] if valid else None
+        self.validation_scores_ = None
+        if self.net_.valid_rows is not None:
+            name = self._stop_metric
+            self.validation_scores_ = (
+                [-loss for loss in history[:, "valid_loss"]]
+                if name is None
+                else [float(value) for value in history[:, f"valid_{name}"]]
+            )
         self.n_iter_ = len(self.loss_curve_)
         self.net_.valid_rows = None
 
@@ -364,20 +382,25 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         self.loss_curve_.append(net.history[-1, "train_loss"])
         self.n_iter_ = len(self.loss_curve_)
 
-    def _grow(self, X, weight) -> Encoded:
+    def _grow(self, X, y, weight) -> tuple[Encoded, np.ndarray]:
+        """Learn new ids; the encoded rows and their target."""
+        target = self._encode_target(y, weight, reset=False)
         before = self._make_schema().cardinalities
         encoded = self.encoder_.grow(X, sample_weight=weight)
         np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
+        if self._make_schema().cardinalities != before:
+            self._grow_tables()
+        return encoded, target
+
+    def _grow_tables(self) -> None:
+        """Give each embedding table a row for every code of its vocabularies."""
         cardinalities = self._make_schema().cardinalities
-        if cardinalities == before:
-            return encoded
         for block in self.net_.module_.modules():
             if isinstance(block, FusedEmbedding):
                 block.grow(
                     {name: cardinalities.get(name, n) for name, n in block.cardinalities.items()}
                 )
         self.net_.initialize_optimizer()
-        return encoded
 
     # ---- predict -------------------------------------------------------------------------
 
@@ -400,7 +423,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _forward_encoded(self, encoded: Encoded, function=None) -> np.ndarray:
         net = self.net_
-        return forward_batches(net.module_, encoded, net.device, _PREDICT_BATCH, function)
+        return forward_batches(net.module_, encoded, net.device, self._rows_at_once, function)
 
     def embeddings(self, column) -> pd.DataFrame:
         """The trained embedding vectors of a column's ids.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from .nn.batch import Batch
-from .preprocessing._encoded import Encoded, Ragged
+from .preprocessing._encoded import Encoded
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class BatchIterator:
             values = sequences[name].values.copy()
             cell = self._candidates(len(values))
             values[cell[self._is_hit(frequency[values[cell]])]] = 1
-            sequences[name] = Ragged(values, sequences[name].offsets)
+            sequences[name] = replace(sequences[name], values=values)
         return Encoded(encoded.numeric, categorical, sequences, encoded.sparse)
 
     def _candidates(self, size: int) -> np.ndarray:

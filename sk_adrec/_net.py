@@ -21,7 +21,7 @@ class StopTraining(Exception):
 
 
 class RestoreBest(Callback):
-    """Ends the training when the validation loss no longer falls, and restores its best epoch.
+    """Ends the training when validation no longer improves, and restores its best epoch.
 
     skorch's own EarlyStopping stops by raising KeyboardInterrupt, which cannot be told from a
     user's Ctrl-C.
@@ -31,17 +31,20 @@ class RestoreBest(Callback):
     patience : int or None
         Epochs without improvement before the training stops; None never stops, only restores.
     tol : float
-        Smallest fall of the validation loss that counts.
+        Smallest improvement that counts.
+    metric : str or None
+        What is watched: the validation loss, or the validation metric of this name, which rises.
     """
 
-    def __init__(self, patience=None, tol=0.0):
-        self.patience, self.tol = patience, tol
+    def __init__(self, patience=None, tol=0.0, metric=None):
+        self.patience, self.tol, self.metric = patience, tol, metric
 
     def on_train_begin(self, net, **kwargs):
         self.best_, self.best_epoch_, self.state_ = np.inf, 0, None
 
     def on_epoch_end(self, net, **kwargs):
-        epoch, loss = len(net.history), net.history[-1, "valid_loss"]
+        epoch, last = len(net.history), net.history[-1]
+        loss = last["valid_loss"] if self.metric is None else -last[f"valid_{self.metric}"]
         if loss < self.best_ - self.tol:
             self.best_, self.best_epoch_ = loss, epoch
             self.state_ = copy.deepcopy(net.module_.state_dict())
@@ -102,6 +105,8 @@ class LogNet(NeuralNet):
     progress_title : str
     n_threads : int or None
         Threads of torch while training; None leaves them as they are.
+    valid_batch_size : int
+        Rows scored at once after an epoch, if more than `batch_size`.
     **net_params
         Anything else that skorch takes.
     """
@@ -117,9 +122,10 @@ class LogNet(NeuralNet):
         id_dropout=0.0,
         progress_title="fit",
         n_threads=None,
+        valid_batch_size=8192,
         **net_params,
     ):
-        self.n_threads = n_threads
+        self.n_threads, self.valid_batch_size = n_threads, valid_batch_size
         self.valid_rows, self.metric, self.rng = valid_rows, metric, rng
         self.id_dropout, self.progress_title = id_dropout, progress_title
         super().__init__(module, criterion, train_split=None, verbose=0, **net_params)
@@ -138,7 +144,7 @@ class LogNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         if training:
             return BatchIterator(dataset, self.batch_size, self.device, self.rng, self.id_dropout)
-        return BatchIterator(dataset, max(self.batch_size, 8192), self.device)
+        return BatchIterator(dataset, max(self.batch_size, self.valid_batch_size), self.device)
 
     def infer(self, x, **fit_params):
         return self.module_(x)

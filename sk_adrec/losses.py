@@ -54,3 +54,131 @@ class FocalLoss(nn.Module):
         margin = (2 * y - 1) * logit
         log_p_y, log_rest = F.logsigmoid(margin), F.logsigmoid(-margin)
         return -torch.exp(self.gamma * log_rest) * log_p_y
+
+
+class SoftmaxLoss(nn.Module):
+    """Cross-entropy of the softmax over a whole catalogue.
+
+    .. math:: l(u, y) = \\log \\sum_i e^{\\langle u, e_i \\rangle} - \\langle u, e_y \\rangle
+
+    The (n, n_items) matrix of logits is never held as a whole: gradients are taken block by block
+    on the way forward.
+
+    Examples
+    --------
+    >>> import torch
+    >>> items = torch.tensor([[0.0], [1.0]])
+    >>> SoftmaxLoss()(torch.tensor([[0.0], [2.0]]), items, torch.tensor([0, 1]))
+    tensor([0.6931, 0.1269])
+    """
+
+    def forward(self, u: Tensor, items: Tensor, y: Tensor) -> Tensor:
+        """Loss of each state, shape (n,).
+
+        Parameters
+        ----------
+        u : Tensor of shape (n, d)
+            States, such that ``u @ items.T`` are logits.
+        items : Tensor of shape (n_items, d)
+        y : Tensor of shape (n,), int64
+            Rows of `items`.
+        """
+        return _CatalogueCrossEntropy.apply(u, items, y)
+
+
+class SampledSoftmaxLoss(nn.Module):
+    """Cross-entropy of the positive among itself and some items that were drawn uniformly.
+
+    .. math:: l = \\log (e^{z_y} + \\sum_{i \\in S, i \\neq y} e^{z_i}) - z_y
+
+    A drawn item that is the positive itself (an accidental hit) does not count. The draws being
+    uniform, the minimum is at the logits of the full softmax, up to a constant per state.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = SampledSoftmaxLoss()
+    >>> u, vectors = torch.tensor([[2.0]]), torch.tensor([[0.0], [1.0]])
+    >>> loss(u, torch.tensor([[1.0]]), vectors, torch.tensor([1]), torch.tensor([0, 1]))
+    tensor([0.1269])
+    """
+
+    def forward(
+        self, u: Tensor, positive: Tensor, negatives: Tensor, y: Tensor, drawn: Tensor
+    ) -> Tensor:
+        """Loss of each state, shape (n,).
+
+        Parameters
+        ----------
+        u : Tensor of shape (n, d)
+        positive : Tensor of shape (n, d)
+            Vectors of the items `y`.
+        negatives : Tensor of shape (R, d) or (n, R, d)
+            Vectors of the items `drawn`: shared by all states, or each state's own.
+        y : Tensor of shape (n,), int64
+        drawn : Tensor of shape (R,) or (n, R), int64
+        """
+        z_y = (u * positive).sum(1, keepdim=True)  # (n, 1)
+        if negatives.ndim == 2:
+            z = u @ negatives.T  # (n, R)
+        else:
+            z = (negatives @ u[:, :, None]).squeeze(2)  # (n, R)
+        z = z.masked_fill(drawn == y[:, None], -torch.inf)
+        return torch.cat([z_y, z], 1).logsumexp(1) - z_y.squeeze(1)
+
+
+# Elements of a block of logits: 1 MB in float32, so that it stays in the cache between passes.
+_BLOCK = 1 << 18
+
+
+class _CatalogueCrossEntropy(torch.autograd.Function):
+    """Cross-entropy over a catalogue, block by block.
+
+    The forward pass also takes the gradients of the plain sum of losses, while a block's
+    exponentials are at hand. Backward scales them, where all losses count alike (rows without
+    weights); otherwise it goes through the blocks again.
+    """
+
+    @staticmethod
+    def forward(ctx, u, items, y):
+        needed = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        loss, grads = _pass(u, items, y, u.new_ones(len(u)) if needed else None)
+        ctx.save_for_backward(u, items, y, *grads)
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad):
+        u, items, y, grad_u, grad_items = ctx.saved_tensors
+        if not len(grad):
+            return grad_u, grad_items, None
+        if (grad == grad[0]).all():
+            return grad_u * grad[0], grad_items * grad[0], None
+        _, (grad_u, grad_items) = _pass(u, items, y, grad)
+        return grad_u, grad_items, None
+
+
+def _pass(u, items, y, scale):
+    """Losses of all states and, where `scale` is given, the gradients of ``scale @ losses``."""
+    loss, grads = u.new_empty(len(u)), ()
+    columns = items.T.contiguous()
+    if scale is not None:
+        grads = torch.empty_like(u), torch.zeros_like(items)
+    size = max(16, _BLOCK // max(1, len(items)))
+    buffer = u.new_empty(min(size, len(u)), len(items))
+    for start in range(0, len(u), size):
+        rows = slice(start, start + size)
+        u_, y_ = u[rows], y[rows]
+        z = torch.mm(u_, columns, out=buffer[: len(u_)])  # (b, n_items)
+        z_y = z.gather(1, y_[:, None])
+        top = z.amax(1, keepdim=True)
+        e = z.sub_(top).exp_()
+        total = e.sum(1, keepdim=True)
+        loss[rows] = (top + total.log() - z_y).squeeze(1)
+        if scale is None:
+            continue
+        # d loss / d z = softmax - onehot: the onehot as part of e, since e is read twice.
+        e.scatter_add_(1, y_[:, None], -total)
+        share = scale[rows, None] / total
+        grads[0][rows] = torch.mm(e, items).mul_(share)
+        grads[1].addmm_(e.T, u_ * share)
+    return loss, grads

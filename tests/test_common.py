@@ -7,12 +7,18 @@ from sk_adrec.utils import all_estimators
 from sk_adrec.utils._check_cases import default_instance, with_params
 from sk_adrec.utils.estimator_checks import estimator_kind, parametrize_with_checks, yield_checks
 
-# All rows of a check in one batch: nothing depends on their order.
-FULL_BATCH = 100_000
+# All rows of a check in one batch, and no units dropped: nothing depends on the rows' order.
+EXACT = {"batch_size": 100_000, "dropout": 0.0, "max_epochs": 10, "random_state": 0}
 # They compare to seven digits, which float32 does not have.
 ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
+)
+# What a matrix product rounds for a row depends on the rows beside it; the scores of next-item
+# models multiply that by 20. In float64 they pass.
+ROUNDED_WITH_ITS_NEIGHBOURS = (
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
 )
 
 
@@ -49,7 +55,7 @@ def instances(**params):
 
 
 @sklearn_checks(
-    list(instances(dtype="float64", batch_size=FULL_BATCH, random_state=0)),
+    list(instances(dtype="float64", **EXACT)),
     expected_failed_checks=expected_failures,
 )
 def test_sklearn_checks(estimator, check):
@@ -59,7 +65,7 @@ def test_sklearn_checks(estimator, check):
 @sklearn_checks(
     [
         estimator
-        for estimator in instances(dtype="float32", batch_size=FULL_BATCH, random_state=0)
+        for estimator in instances(dtype="float32", **EXACT)
         if "dtype" in estimator.get_params(deep=False)
     ]
 )
@@ -67,7 +73,10 @@ def test_sklearn_checks_in_float32(estimator, check):
     try:
         check(estimator)
     except AssertionError:
-        if check.func.__name__ not in ROUNDED_IN_FLOAT32:
+        rounded = ROUNDED_IN_FLOAT32
+        if estimator_kind(estimator) == "next_item":
+            rounded += ROUNDED_WITH_ITS_NEIGHBOURS
+        if check.func.__name__ not in rounded:
             raise
         # Whether one bit of 30 numbers differs depends on the processor, so a mark that is strict
         # would hold on one machine only; check_sample_weight_equals_repetition bounds it.

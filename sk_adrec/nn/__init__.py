@@ -11,6 +11,7 @@ from .embedding import FusedEmbedding
 from .inputs import FieldInputs
 from .mlp import MLP, Dice
 from .optim import RowSparseAdam
+from .packed import PackedLists
 from .sparse import gather_rows, sparse_matmul, take_entries, take_rows, unique_rows
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "FusedEmbedding",
     "Lists",
     "LocalActivationUnit",
+    "PackedLists",
     "RowSparseAdam",
     "gather_rows",
     "softmax_of_lists",

@@ -20,8 +20,8 @@ class Lists:
         Codes (list columns) or feature indices (scipy matrices), one row after the other.
     offsets : Tensor of shape (B + 1,), int64
         Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
-    x : Tensor of shape (n_values,) or None
-        The value that goes with each entry; None stands for ones.
+    x : Tensor of shape (n_values, ...) or None
+        The value that goes with each entry (None stands for ones), or its times.
     """
 
     values: Tensor
@@ -76,7 +76,11 @@ class Batch:
             tensor(encoded.numeric),
             tensor(encoded.categorical),
             {
-                name: Lists(tensor(ragged.values), tensor(ragged.offsets))
+                name: Lists(
+                    tensor(ragged.values),
+                    tensor(ragged.offsets),
+                    None if ragged.x is None else tensor(ragged.x),
+                )
                 for name, ragged in encoded.sequences.items()
             },
             None

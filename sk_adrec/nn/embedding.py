@@ -84,6 +84,13 @@ class FusedEmbedding(nn.Module):
         self.offsets = _offsets(self.cardinalities)
         self.weight = nn.Parameter(new)
 
+    @torch.no_grad()
+    def perturb_after(self, cardinalities: Mapping[str, int]) -> None:
+        """Add noise of the initial size to the rows that `grow` has added to `cardinalities`."""
+        for name, size in cardinalities.items():
+            new = self.rows_of(name)[size:]
+            new += torch.randn_like(new) * self.std
+
 
 def _offsets(cardinalities: Mapping[str, int]) -> dict[str, int]:
     offsets, total = {}, 0

@@ -23,10 +23,13 @@ class Ragged:
         1 = unknown, >= 2 = known; 0 (padding, missing) never occurs.
     offsets : ndarray of shape (n_rows + 1,), int64
         Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+    x : ndarray of shape (n_values, ...) or None
+        Numbers that go with each entry, such as the times of events.
     """
 
     values: np.ndarray
     offsets: np.ndarray
+    x: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -41,13 +44,15 @@ class Ragged:
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
             offsets = self.offsets[start : max(start, stop) + 1]
-            return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+            entries = slice(offsets[0], offsets[-1])
+            x = None if self.x is None else self.x[entries]
+            return Ragged(self.values[entries], offsets - offsets[0], x)
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
         # Position j of the output lies (j - offsets[row]) behind its row's start in the input.
         source = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return Ragged(self.values[source], offsets)
+        return Ragged(self.values[source], offsets, None if self.x is None else self.x[source])
 
     def padded(self) -> np.ndarray:
         """The lists right-padded with 0 to the longest, shape (n_rows, L), int32; L >= 1."""
@@ -111,6 +116,7 @@ class Encoded:
         arrays = [self.numeric, self.categorical]
         for ragged in self.sequences.values():
             arrays += [ragged.values, ragged.offsets]
+            arrays += [] if ragged.x is None else [ragged.x]
         if self.sparse is not None:
             arrays += [self.sparse.data, self.sparse.indices, self.sparse.indptr]
         return sum(array.nbytes for array in arrays)

@@ -319,8 +319,8 @@ class DINClassifier(BaseRanker):
             self.attention_hidden_dims,
         )
 
-    def _fit_encoder(self, X, weight, train, valid):
-        encoded = super()._fit_encoder(X, weight, train, valid)
+    def _fit_encoder(self, X, y, weight, train, valid):
+        encoded = super()._fit_encoder(X, y, weight, train, valid)
         schema = Schema.of(self.encoder_)
         if self.attention != "mean":
             _check_history(schema)
@@ -332,10 +332,10 @@ class DINClassifier(BaseRanker):
         _check_lengths(Schema.of(self.encoder_), encoded, self._params_of_fit["attention"])
         return encoded
 
-    def _grow(self, X, weight):
+    def _grow(self, X, y, weight):
         # Before new ids get rows of the table.
         self._encode(X)
-        return super()._grow(X, weight)
+        return super()._grow(X, y, weight)
 
 
 class AttentionWeights(nn.Module):

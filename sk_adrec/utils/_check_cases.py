@@ -7,6 +7,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,31 @@ def ad_log(n: int = 400, *, seed: int = 0, **options: Any):
     return _cached_log(n, seed, tuple(sorted(options.items())))
 
 
+# Where frame_and_clicks takes its rows from; None is the synthetic log of impressions.
+_SOURCE: ContextVar[Callable | None] = ContextVar("source", default=None)
+
+
+def on_rows(source: Callable, check: Callable, **params: Any) -> Callable:
+    """A check on rows ``X, y = source(n, **options)`` instead of :func:`ad_log`'s.
+
+    The estimator gets `params` first.
+    """
+
+    @functools.wraps(check)
+    def check_on_rows(estimator):
+        token = _SOURCE.set(source)
+        try:
+            check(with_params(estimator, **params))
+        finally:
+            _SOURCE.reset(token)
+
+    return check_on_rows
+
+
 def frame_and_clicks(n: int = 400, **options: Any) -> tuple[pd.DataFrame, np.ndarray]:
-    """X and the 0/1 clicks of :func:`ad_log`, free to be changed."""
+    """X and the 0/1 clicks of :func:`ad_log`, free to be changed, or what `on_rows` sets."""
+    if (source := _SOURCE.get()) is not None:
+        return source(n, **options)
     log = ad_log(n, **options)
     return log.data.copy(), log.target.to_numpy()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import SkipTestWarning
 
+from ._check_cases import on_rows
 from ._checks_code import check_parameters_are_documented, check_parameters_are_read
 from ._checks_data import (
     check_categories_by_value,
@@ -39,6 +40,12 @@ from ._checks_learning import (
     check_mean_prediction,
     check_parameters_as_given_learn,
     check_sample_weight_equals_repetition,
+)
+from ._checks_next_item import (
+    check_next_item_history_end,
+    check_next_item_learns,
+    check_next_item_recommends,
+    history_rows,
 )
 from ._checks_state import (
     check_clone_and_set_params,
@@ -129,14 +136,54 @@ _RANKER: tuple[Check, ...] = (
     check_permutation_importance,
     check_validation_rows_in_pipeline,
 )
-_CHECKS = {"transformer": _ANY, "ranker": (*_ANY, *_RANKER)}
+_NEXT_ITEM: tuple[Check, ...] = (
+    check_next_item_learns,
+    check_next_item_history_end,
+    check_next_item_recommends,
+)
+# Checks that make sense for histories as well, on rows of those.
+_ON_HISTORIES: tuple[Check, ...] = (
+    check_parameters_are_read,
+    check_parameters_are_documented,
+    check_clone_and_set_params,
+    check_instances_share_nothing,
+    check_refit_equals_fit,
+    check_global_generators_untouched,
+    check_pickle_round_trip,
+    check_pickle_size,
+    check_skops_round_trip,
+    check_predict_changes_nothing,
+    check_threads,
+    check_failed_training,
+    check_predicts_in_fresh_process,
+    check_row_order_and_batch_size,
+    check_one_row,
+    check_column_names,
+    check_polars,
+    check_empty_history,
+    check_keyboard_interrupt,
+    check_callbacks_and_net_params,
+    check_verbose_shows_progress,
+    check_partial_fit_first_call_is_fit,
+    check_partial_fit_interrupted,
+    check_partial_fit_after_loading,
+)
+_CHECKS = {
+    "transformer": _ANY,
+    "ranker": (*_ANY, *_RANKER),
+    # In float64, since cosines are multiplied, by 20 say, and with them the rounding of float32.
+    "next_item": (
+        *(on_rows(history_rows, check, dtype="float64") for check in _ON_HISTORIES),
+        *_NEXT_ITEM,
+    ),
+}
 
 __all__ = [
     "check_estimator",
     "estimator_kind",
     "parametrize_with_checks",
     "yield_checks",
-    *sorted(check.__name__ for check in {*_ANY, *_RANKER}),
+    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_NEXT_ITEM}),
 ]
 
 

@@ -1,0 +1,447 @@
+"""What next-item models share: histories in, the catalogue as classes, rankings out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import astuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import BaseTorchEstimator, _rows
+from .._validation import check_choice, check_number, check_weight, check_X
+from ..preprocessing._encoded import Encoded, Ragged, Schema
+from ..preprocessing._factorize import Factorized, factorize
+from ..preprocessing._log_encoder import LogEncoder
+from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary, concatenate, kind_of_values
+from ._events import Events, Roles, find_roles, read_events
+from ._network import NextItemLoss, NextItemNetwork, Settings
+from ._ranks import exclude, places, top
+
+#: What score and early stopping look at.
+K = 10
+# loss="auto": catalogues up to this size get the full softmax.
+_FULL_SOFTMAX = 20_000
+# Scores held at once when the catalogue is ranked: 64 MB in float32.
+_SCORES_AT_ONCE = 1 << 24
+# A held-out item that was seen before can not be recommended: above this share something is wrong.
+_MANY_REPEATS = 0.2
+_COSINE_TEMPERATURE = 0.05
+
+
+class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
+    """One row per history, y = the next item; the module is a :class:`NextItemNetwork`."""
+
+    # A row is a list of up to max_len events, each as wide as a row of other models.
+    _rows_at_once = 256
+    _stop_metric = f"ndcg_at_{K}"
+    # Hyper-parameters of models that read times.
+    history_time: str | None = None
+    request_time: str | None = None
+
+    @abstractmethod
+    def _build_network(self, schema: Schema, settings: Settings) -> NextItemNetwork:
+        """The untrained network."""
+
+    # ---- hooks of BaseTorchEstimator -----------------------------------------------------
+
+    def _check_params(self):
+        super()._check_params()
+        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
+        check_number("n_blocks", self.n_blocks, 1, integer=True)
+        check_number("n_heads", self.n_heads, 1, integer=True)
+        if self.embedding_dim % self.n_heads:
+            raise ValueError(
+                f"embedding_dim must be a multiple of n_heads, got {self.embedding_dim} and "
+                f"{self.n_heads}"
+            )
+        check_number("dropout", self.dropout, 0, 1)
+        check_number("n_negatives", self.n_negatives, 1, integer=True)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, 0, closed="neither")
+        check_choice("train_positions", self.train_positions, ("all", "last"))
+        check_choice("loss", self.loss, ("auto", "softmax", "sampled_softmax"))
+        check_choice("negatives", self.negatives, ("shared", "per_position"))
+        if self.request_time is not None and self.history_time is None:
+            raise ValueError("request_time needs history_time, the times of the events")
+
+    def _check_target(self, y):
+        y = column_or_1d(y, warn=True)
+        if y.dtype.kind in "fc":
+            check_classification_targets(y)
+        if (missing := pd.isna(y)).any():
+            raise ValueError(
+                f"y must have an item in every row: it is missing in row {missing.argmax()} and "
+                f"{missing.sum() - 1} more. Drop those rows."
+            )
+        return y.astype(object) if y.dtype.kind == "U" else y
+
+    def _fit_encoder(self, X, y, weight, train, valid):
+        self._is_sparse = False
+        roles = find_roles(
+            X, self.history, self.history_time, self.request_time, self.event_features
+        )
+        # As plain values: a file then needs no type of this library beside the estimator's.
+        self._roles = astuple(roles)
+        events = read_events(X, roles)
+        y_weight = weight
+        if valid is not None:
+            y_weight = weight.copy()
+            y_weight[valid] = 0.0
+        classes = getattr(self, "classes_", None)  # the argument of partial_fit
+        if classes is not None:
+            y = np.concatenate([y, classes.astype(object) if y.dtype == object else classes])
+            y_weight = np.append(y_weight, np.ones(len(classes)))
+        x_weight = weight if self.train_positions == "all" else y_weight[: len(weight)]
+        self._fit_vocabularies(events, x_weight, y, y_weight)
+        self._set_classes()
+        return self._encode_events(events)
+
+    def _fit_vocabularies(self, events: Events, x_weight, y, y_weight) -> None:
+        """Items are learned from histories and y (of arrays: from y alone), fields from lists."""
+        encoder = LogEncoder(
+            categorical_features=list(events.columns),
+            min_frequency=self.min_frequency,
+            max_len=self.max_len,
+            dtype=self.dtype,
+        )
+        roles = Roles(*self._roles)
+        lengths = np.diff(events.offsets)
+        targets = factorize(y, "y")
+        counts = targets.counts(y_weight)
+        if roles.history is None:
+            encoder.fit(pd.DataFrame({roles.item: y}), y_weight)
+        else:
+            encoder.fit(events.frame(), np.repeat(x_weight, lengths))
+            column = events.columns[roles.item]
+            items = factorize(column, f"Column {roles.item!r}")
+            self._check_same_kind(items, targets, roles)
+            merged = factorize(concatenate([items.values, targets.values]), roles.item)
+            both = np.concatenate([items.counts(np.repeat(x_weight, lengths)), counts])
+            encoder.vocabularies_[roles.item].fit_counts(merged.values, merged.counts(both))
+        self.encoder_ = encoder
+
+    @staticmethod
+    def _check_same_kind(items: Factorized, targets: Factorized, roles: Roles) -> None:
+        kinds = kind_of_values(items.values), kind_of_values(targets.values)
+        if set(kinds) >= {"string", "number"}:
+            raise ValueError(
+                f"y must hold items as column {roles.item!r} does, got a {kinds[1]} and lists of "
+                f'{kinds[0]}s ("5" is not 5). Convert one of them with astype.'
+            )
+
+    def _set_classes(self) -> None:
+        """Sorted items as classes, and the code of each."""
+        values = self._vocabulary.values
+        order = np.argsort(values, kind="stable")
+        self._class_codes = order + FIRST_KNOWN
+        self.classes_ = values[order]
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "There must be at least two items to tell apart, got one class: "
+                f"{list(self.classes_)}"
+            )
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        return self.encoder_.vocabularies_[Roles(*self._roles).item]
+
+    def _encode(self, X) -> Encoded:
+        return self._encode_events(read_events(X, Roles(*self._roles)))
+
+    def _encode_events(self, events: Events) -> Encoded:
+        roles = Roles(*self._roles)
+        if roles.history is None:
+            codes = self._vocabulary.transform(events.columns[roles.item])[:, None]
+        else:
+            codes = self.encoder_.transform(events.frame()).categorical
+        n = len(events.offsets) - 1
+        nothing = np.empty((n, 0), dtype=self.encoder_.dtype)
+        sequences = {
+            name: Ragged(np.ascontiguousarray(codes[:, j]), events.offsets)
+            for j, name in enumerate(events.columns)
+        }
+        sequences[roles.item] = Ragged(
+            np.ascontiguousarray(codes[:, 0]), events.offsets, events.times
+        )
+        return Encoded(nothing, nothing.astype(np.int32), sequences)
+
+    def _encode_target(self, y, weight, *, reset):
+        return self._vocabulary.transform(y).astype(np.int64)
+
+    def _training_rows(self, encoded, target, weight, train, valid):
+        if valid is not None and self.train_positions == "all":
+            # Only the last item of a validation row is held out: its history teaches.
+            target, train = target.copy(), None
+            target[valid] = 0
+        rows = _rows(encoded, target, weight, train, self.dtype)
+        lengths = encoded.sequences[Roles(*self._roles).item].lengths
+        states = np.minimum(lengths, self.max_len) + 1 if self.train_positions == "all" else [1.0]
+        states = np.broadcast_to(states, len(lengths))
+        if train is not None:
+            states, weight = states[train], weight[train]
+        self._states_per_row = float(np.average(states, weights=weight))
+        return rows
+
+    def _build_module(self, schema):
+        roles = Roles(*self._roles)
+        temperature = self.temperature
+        if temperature is None:
+            temperature = _COSINE_TEMPERATURE if self.normalize else 1.0
+        settings = Settings(
+            roles.item, roles.fields, self.embedding_dim, self.max_len, self.dropout,
+            self.normalize, temperature, self.train_positions == "all",
+        )  # fmt: skip
+        return self._build_network(schema, settings)
+
+    def _make_loss(self):
+        full = self.loss == "softmax"
+        if self.loss == "auto":
+            full = len(self.classes_) <= _FULL_SOFTMAX
+        return NextItemLoss(
+            None if full else self.n_negatives,
+            self.negatives == "shared",
+            self._states_per_row,
+            self._items,
+        )
+
+    def _validation_metric(self):
+        return self._stop_metric, self._validation_ndcg
+
+    def _validation_ndcg(self, states, y, weight):
+        rows = self.net_.valid_rows
+        history = rows.encoded.sequences[Roles(*self._roles).item]
+        if rows.rows is not None:
+            history = history.take(rows.rows)
+        place = self._places(states, history, y)
+        return np.average(np.where(place <= K, 1 / np.log2(1 + place), 0.0), weights=weight)
+
+    def _judge(self, valid_rows):
+        if not self.exclude_seen:
+            return
+        history = valid_rows.encoded.sequences[Roles(*self._roles).item]
+        y = valid_rows.y
+        if valid_rows.rows is not None:
+            history, y = history.take(valid_rows.rows), y[valid_rows.rows]
+        repeated = np.zeros(len(y), dtype=bool)
+        row = np.repeat(np.arange(len(y)), history.lengths)
+        repeated[row[history.values == y[row]]] = True
+        if (share := repeated[y >= FIRST_KNOWN].mean()) > _MANY_REPEATS:
+            warnings.warn(
+                f"{share:.0%} of the held-out items occur in their own history, and exclude_seen "
+                "leaves those out of the ranking. If items repeat, pass exclude_seen=False.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _grow(self, X, y, weight):
+        roles = Roles(*self._roles)
+        events = read_events(X, roles)
+        targets = factorize(y, "y")
+        if roles.history is not None:
+            items = factorize(events.columns[roles.item], f"Column {roles.item!r}")
+            self._check_same_kind(items, targets, roles)
+            self.encoder_.grow(events.frame(), np.repeat(weight, np.diff(events.offsets)))
+        self._vocabulary.grow_counts(targets.values, targets.counts(weight))
+        if len(self._class_codes) < len(self._vocabulary.values):
+            self._set_classes()
+        table = self.net_.module_.table
+        before = dict(table.cardinalities)
+        if self._make_schema().cardinalities != before:
+            self._grow_tables()
+            # New rows start alike, and two that follow each other would stay so.
+            table.perturb_after(before)
+        return self._encode_events(events), self._encode_target(y, weight, reset=False)
+
+    # ---- rankings ------------------------------------------------------------------------
+
+    def _items(self) -> torch.Tensor:
+        """Vectors of the known items in the order of their codes, shape (n_items, d)."""
+        return self.net_.module_.items().detach()
+
+    def _score_blocks(self, states, history: Ragged | None) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Logits (b, n_items) in the order of classes_, for some rows at a time.
+
+        Items in `history` have -inf.
+        """
+        items = self._items()[torch.from_numpy(self._class_codes - FIRST_KNOWN)].T
+        position = np.full(self._vocabulary.n_codes, -1)
+        position[self._class_codes] = np.arange(len(self._class_codes))
+        size = max(1, _SCORES_AT_ONCE // items.shape[1])
+        for start in range(0, len(states), size):
+            rows = slice(start, start + size)
+            scores = torch.from_numpy(states[rows]).to(items) @ items
+            if history is not None:
+                seen = history.take(rows)
+                exclude(
+                    scores,
+                    torch.from_numpy(position[seen.values]).to(items.device),
+                    torch.from_numpy(seen.offsets).to(items.device),
+                )
+            yield rows, scores
+
+    def _states(self, X, with_history: bool) -> tuple[np.ndarray, Ragged | None]:
+        check_is_fitted(self)
+        encoded = self._encode(check_X(self, X, reset=False))
+        history = encoded.sequences[Roles(*self._roles).item] if with_history else None
+        return self._forward_encoded(encoded), history
+
+    def _places(self, states, history, codes) -> np.ndarray:
+        """1-based place of each row's item, by code, in the ranking of the catalogue."""
+        position = np.full(self._vocabulary.n_codes, -1)
+        position[self._class_codes] = np.arange(len(self._class_codes))
+        y = torch.from_numpy(position[codes])
+        place = np.empty(len(y), dtype=np.int64)
+        for rows, scores in self._score_blocks(states, history if self.exclude_seen else None):
+            place[rows] = places(scores, y[rows].to(scores.device)).cpu().numpy()
+        return place
+
+    def predict_proba(self, X):
+        """Probability of each item to be the next, in the order of ``classes_``.
+
+        Items of the history are not left out: what was seen may come again.
+
+        Parameters
+        ----------
+        X : data frame or ndarray of shape (n_samples, n_features)
+            Histories, as in fit; unknown items and empty histories are fine.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_items)
+
+        Raises
+        ------
+        MemoryError
+            If the probabilities would take more than half of the memory: use `recommend`.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        _check_memory(X.shape[0], len(self.classes_), np.dtype(self.encoder_.dtype).itemsize)
+        states, _ = self._states(X, with_history=False)
+        p = np.empty((len(states), len(self.classes_)), dtype=self.encoder_.dtype)
+        for rows, scores in self._score_blocks(states, None):
+            p[rows] = scores.softmax(1).cpu().numpy()
+        return p
+
+    def predict(self, X):
+        """The most probable next item of each row, seen before or not.
+
+        Parameters
+        ----------
+        X : data frame or ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        states, _ = self._states(X, with_history=False)
+        best = np.empty(len(states), dtype=np.int64)
+        for rows, scores in self._score_blocks(states, None):
+            # By the probabilities, so that ties by rounding fall as in predict_proba.
+            best[rows] = scores.softmax(1).argmax(1).cpu().numpy()
+        return self.classes_[best]
+
+    def recommend(self, X, k=10, exclude_seen=None, *, as_frame=False):
+        """The k best next items of each row, the best first.
+
+        Parameters
+        ----------
+        X : data frame or ndarray of shape (n_samples, n_features)
+        k : int, default=10
+        exclude_seen : bool, default=None
+            Whether to leave out all items of the row's history, those beyond `max_len` included.
+            None stands for the estimator's parameter.
+        as_frame : bool, default=False
+            Return one data frame with the columns row, item, score and rank.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_samples, k)
+            Of equal scores the item that sorts first comes first. Where a row has fewer than k
+            items left: -1 for integers, else None.
+        scores : ndarray of shape (n_samples, k)
+            Logits; -inf where there is no item.
+        """
+        check_number("k", k, 1, integer=True)
+        exclude_seen = self.exclude_seen if exclude_seen is None else exclude_seen
+        states, history = self._states(X, with_history=exclude_seen)
+        found = min(k, len(self.classes_))
+        scores = np.full((len(states), k), -np.inf, dtype=self.encoder_.dtype)
+        index = np.zeros((len(states), k), dtype=np.int64)
+        for rows, block in self._score_blocks(states, history):
+            best, position = top(block, found)
+            scores[rows, :found], index[rows, :found] = best.cpu().numpy(), position.cpu().numpy()
+        none = np.isneginf(scores)
+        ids = self.classes_[index]
+        if none.any() and ids.dtype.kind not in "iO":
+            ids = ids.astype(object)
+        ids[none] = -1 if ids.dtype.kind == "i" else None
+        if not as_frame:
+            return ids, scores
+        n = len(ids)
+        frame = {
+            "row": np.repeat(np.arange(n), k),
+            "item": ids.ravel(),
+            "score": scores.ravel(),
+            "rank": np.tile(np.arange(1, k + 1), n),
+        }
+        return pd.DataFrame(frame)[~none.ravel()].reset_index(drop=True)
+
+    def score(self, X, y, sample_weight=None):
+        """Hit rate at 10: the share of rows whose y is among the 10 best items.
+
+        Items of the history are left out if `exclude_seen`. An unknown y is a miss.
+
+        Parameters
+        ----------
+        X : data frame or ndarray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float in [0, 1]
+        """
+        states, history = self._states(X, with_history=True)
+        y = self._check_target(y)
+        weight = check_weight(sample_weight, states, y)
+        codes = self._encode_target(y, weight, reset=False)
+        return float(np.average(self._places(states, history, codes) <= K, weights=weight))
+
+    @property
+    def item_embeddings_(self) -> np.ndarray:
+        """Vectors of the items in the order of ``classes_``; of length 1 if `normalize`."""
+        check_is_fitted(self)
+        return self._items().cpu().numpy()[self._class_codes - FIRST_KNOWN]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # On arrays of numbers that are no items all rows look alike.
+        tags.classifier_tags.poor_score = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _check_memory(n_rows: int, n_items: int, itemsize: int) -> None:
+    try:
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    except (AttributeError, ValueError, OSError):  # not on this system
+        limit = 8 * 2**30
+    needed = n_rows * n_items * itemsize
+    if needed > limit:
+        raise MemoryError(
+            f"Probabilities of {n_items:,} items for {n_rows:,} rows would take "
+            f"{needed / 2**30:,.1f} GiB, more than half of the memory. Use recommend(X, k), which "
+            "keeps only the k best of each row, or pass fewer rows at a time."
+        )

@@ -1,0 +1,251 @@
+"""Histories as one table of events, whatever X is: frames of list columns, or arrays of items.
+
+Also the adapter for plain numeric arrays, which scikit-learn's tools hand over: each row is one
+history, oldest item first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
+from ..preprocessing._schema import hint
+
+#: The name of the items where columns have none.
+ITEM = "item"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of X are, by name (by position where columns have no names).
+
+    Parameters
+    ----------
+    history : str, int or None
+        The list column of items; None where each row of an array is a history.
+    history_time : str, int or None
+        The list column of the events' times.
+    request_time : str, int or None
+        The column of the times at which the predictions are asked for.
+    event_features : tuple of str or int
+        List columns of further fields of each event.
+    """
+
+    history: Any = None
+    history_time: Any = None
+    request_time: Any = None
+    event_features: tuple = ()
+
+    @property
+    def item(self) -> str:
+        """The name under which items are encoded."""
+        return ITEM if self.history is None else str(self.history)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names under which further fields are encoded."""
+        return tuple(map(str, self.event_features))
+
+
+def find_roles(X, history, history_time, request_time, event_features) -> Roles:
+    """Check the columns that the parameters name, and find the history where none is named.
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist, or it is not clear which one holds the histories.
+    TypeError
+        If a column is not of the kind that its role needs.
+    """
+    table = read_table(X)
+    kinds = _kinds(table)
+    lists = [name for name, kind in zip(table.names, kinds) if kind == SEQUENCE]
+    given = {
+        "history": history,
+        "history_time": history_time,
+        "request_time": request_time,
+        **{f"event_features[{k}]": name for k, name in enumerate(event_features or ())},
+    }
+    for role, name in given.items():
+        if name is None:
+            continue
+        if name not in table.names:
+            raise ValueError(f"{role} names a column that X lacks: {hint(str(name), table.names)}")
+        if role != "request_time" and name not in lists:
+            raise TypeError(
+                f"{role}: {table.describe(table.names.index(name))} must hold lists, one entry per "
+                "event. Build them with sk_adrec.sequential.leave_last_out or make_prefixes."
+            )
+    if history is None:
+        rest = [name for name in lists if name not in (history_time, *(event_features or ()))]
+        if not lists and set(kinds) <= {NUMERIC} and history_time is request_time is None:
+            _warn_of_positions(table)
+            return Roles()
+        if len(rest) != 1:
+            found = f"the list columns {rest}" if rest else "no list column"
+            raise ValueError(
+                f"X has {found}: name the one that holds the items with history=. To build "
+                "histories from a log, use sk_adrec.sequential.leave_last_out or make_prefixes."
+            )
+        history = rest[0]
+    return Roles(history, history_time, request_time, tuple(event_features or ()))
+
+
+def _kinds(table: Table) -> list[str]:
+    """What each column is; columns of times are none of the encoder's kinds."""
+    kinds = []
+    for position in range(len(table.names)):
+        try:
+            kinds.append(kind_of(table.column(position), table.describe(position)))
+        except TypeError:
+            kinds.append("other")
+    return kinds
+
+
+def _warn_of_positions(table: Table) -> None:
+    if table.named:
+        warnings.warn(
+            f"X has no list column, so its {len(table.names)} columns are read as the items of one "
+            "history per row, oldest first. If X is a log, build histories from it with "
+            "sk_adrec.sequential.leave_last_out or make_prefixes.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of n histories, one after the other; the newest of each is last.
+
+    Parameters
+    ----------
+    offsets : ndarray of shape (n + 1,), int64
+    columns : dict of str to Column
+        Items first, then further fields, each of shape (n_events,).
+    times : ndarray of shape (n_events, 2), float64, or None
+        Seconds: when an event happened, and when the prediction after it is asked for (the next
+        event's time where the request time is known, else its own).
+    """
+
+    offsets: np.ndarray
+    columns: dict[str, Any]
+    times: np.ndarray | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """The columns as a data frame with one row per event."""
+        return pd.DataFrame({name: _series(column) for name, column in self.columns.items()})
+
+
+def read_events(X, roles: Roles) -> Events:
+    """The events of X; entries without an item are left out.
+
+    Raises
+    ------
+    ValueError
+        If the lists of a row differ in length.
+    """
+    table = read_table(X)
+    if roles.history is None:
+        return _positional(table)
+    columns: dict[Any, Any] = {}
+    names = [roles.history, *roles.event_features]
+    names += [] if roles.history_time is None else [roles.history_time]
+    for name in names:
+        position = table.names.index(name)
+        count, columns[name] = flatten(table.column(position), table.describe(position))
+        if name == roles.history:
+            lengths = count
+        elif (wrong := count != lengths).any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"{table.describe(position)} must have one entry for each item of "
+                f"{roles.history!r}: row {row} has {count[row]}, and {lengths[row]} items"
+            )
+    keep = ~_is_missing(columns[roles.history])
+    row = np.repeat(np.arange(table.n_rows), lengths)[keep]
+    offsets = np.append(0, np.cumsum(np.bincount(row, minlength=table.n_rows))).astype(np.int64)
+    if not keep.all():
+        columns = {name: _select(column, keep) for name, column in columns.items()}
+    times = None
+    if roles.history_time is not None:
+        times = _times(table, roles, seconds(columns.pop(roles.history_time)), offsets)
+    return Events(offsets, {str(name): column for name, column in columns.items()}, times)
+
+
+def _times(table: Table, roles: Roles, happened: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    asked = happened
+    if roles.request_time is not None:
+        request = seconds(table.column(table.names.index(roles.request_time)))
+        asked = np.append(happened[1:], np.nan)[: len(happened)]
+        filled = np.diff(offsets) > 0
+        asked[offsets[1:][filled] - 1] = request[filled]
+    return np.column_stack([happened, asked])
+
+
+def _positional(table: Table) -> Events:
+    """Each row of an array as a history, its NaN being padding."""
+    columns = [table.column(position) for position in range(len(table.names))]
+    values = np.empty((table.n_rows, len(columns)), dtype=object)
+    if all(isinstance(column, np.ndarray) and column.dtype.kind in "biuf" for column in columns):
+        values = np.column_stack(columns)
+    else:
+        for position, column in enumerate(columns):
+            values[:, position] = _series(column).to_numpy(dtype=object)
+    keep = ~pd.isna(values)
+    offsets = np.append(0, np.cumsum(keep.sum(axis=1))).astype(np.int64)
+    return Events(offsets, {ITEM: values[keep]})
+
+
+def seconds(column: Column) -> np.ndarray:
+    """Times as float64 seconds since 1970 (numbers are taken for seconds); NaN where missing.
+
+    Raises
+    ------
+    TypeError
+        If the column holds neither numbers nor times.
+    """
+    values = _series(column)
+    kind = values.dtype
+    if isinstance(kind, pd.ArrowDtype) and pa.types.is_temporal(kind.pyarrow_dtype):
+        values = values.astype("datetime64[ns]")
+    if values.dtype.kind == "O":
+        values = values.infer_objects()
+    if values.dtype.kind == "M":
+        numbers = values.to_numpy().astype("datetime64[ns]")
+        missing = np.isnat(numbers)
+        return np.where(missing, np.nan, numbers.astype(np.int64) / 1e9)
+    try:
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Times must be numbers (seconds) or datetime64, got {values.dtype}. Convert them with "
+            "pandas.to_datetime."
+        ) from error
+
+
+def _series(column: Column) -> pd.Series:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return pd.Series(pd.arrays.ArrowExtensionArray(column))
+    return pd.Series(column)
+
+
+def _is_missing(column: Column) -> np.ndarray:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        missing = column.is_null()
+        if pa.types.is_floating(column.type):
+            missing = pc.or_(missing, pc.fill_null(pc.is_nan(column), True))
+        return missing.to_numpy(zero_copy_only=False)
+    return np.asarray(pd.isna(column))
+
+
+def _select(column: Column, keep: np.ndarray) -> Column:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column.filter(pa.array(keep))
+    return column[keep]

@@ -1,0 +1,162 @@
+"""From a log of events to rows of histories and next items."""
+
+from __future__ import annotations
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..preprocessing._schema import hint
+
+
+def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_features=()):
+    """Split a log by position: each user's last item is for the test, the one before to validate.
+
+    A user with n events gives a test row of n - 1 events and the n-th item, a validation row of
+    n - 2 events and the item after them, and a training row of n - 3 events and the item after
+    them, as far as their histories hold one event at least. Fitted with
+    ``train_positions="all"`` the training rows use every event before the held-out two. Before the
+    test, a model may be fitted again on the validation rows, which hold all but the last item.
+
+    Parameters
+    ----------
+    log : DataFrame of shape (n_events, n_columns)
+        One row per event.
+    user, item : str, default="user_id", "item_id"
+        Columns.
+    time : str, default=None
+        The column by which a user's events are sorted; equal times keep the order of the log. None:
+        the log is in order.
+    event_features : sequence of str, default=()
+        Columns of further fields of each event.
+
+    Returns
+    -------
+    train, valid, test : tuples (X, y)
+        X : DataFrame with one row per user, sorted by user: ``user``, the list columns
+        ``hist_<item>``, ``hist_<feature>``, and with `time` ``hist_<time>`` and ``<time>``, when
+        the next event happens. y : Series, the next item.
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist, or a user or an item is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sk_adrec.sequential import leave_last_out
+    >>> log = pd.DataFrame({"user_id": [1, 1, 1, 1, 2, 2], "item_id": list("abcdab")})
+    >>> (X_train, y_train), (X_valid, y_valid), (X_test, y_test) = leave_last_out(log)
+    >>> X_test.assign(y=y_test)
+       user_id   hist_item_id  y
+    0        1  ['a' 'b' 'c']  d
+    1        2          ['a']  b
+    >>> X_train.assign(y=y_train)
+       user_id hist_item_id  y
+    0        1        ['a']  b
+    """
+    log, starts, ends = _sorted_by_user(log, user, item, time, event_features)
+    parts = []
+    for back in (3, 2, 1):
+        long_enough = ends - starts > back
+        begin, target = starts[long_enough], ends[long_enough] - back
+        X, y = _rows(log, begin, target, user, item, time, event_features)
+        parts.append((X.reset_index(drop=True), y.reset_index(drop=True)))
+    return tuple(parts)
+
+
+def make_prefixes(
+    log, *, user="user_id", item="item_id", time=None, event_features=(), min_len=1, max_len=50
+):
+    """One row per event: the user's events before it, and its item.
+
+    For splits that leave_last_out does not make, such as by time: split the rows, and fit with
+    ``train_positions="last"``, since the rows of a user are prefixes of each other.
+
+    Parameters
+    ----------
+    log, user, item, time, event_features : as for :func:`leave_last_out`
+    min_len : int, default=1
+        Events with fewer events before them get no row; 0 keeps first events, without history.
+    max_len : int, default=50
+        Events kept of a history, the newest: memory grows with it.
+
+    Returns
+    -------
+    X : DataFrame
+        Columns as for :func:`leave_last_out`, sorted by user, then by time; indexed as `log`, so
+        that other columns of an event can be joined.
+    y : Series
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sk_adrec.sequential import make_prefixes
+    >>> log = pd.DataFrame({"user_id": [1, 2, 1, 1], "item_id": list("axbc")})
+    >>> X, y = make_prefixes(log)
+    >>> X.assign(y=y)
+       user_id hist_item_id  y
+    2        1        ['a']  b
+    3        1    ['a' 'b']  c
+    """
+    if min_len < 0 or max_len < 1:
+        raise ValueError(
+            f"min_len must be at least 0 and max_len at least 1, got {min_len} and {max_len}"
+        )
+    log, starts, ends = _sorted_by_user(log, user, item, time, event_features)
+    first = np.repeat(starts, ends - starts)
+    target = np.arange(len(log))
+    kept = target - first >= min_len
+    first, target = first[kept], target[kept]
+    begin = np.maximum(first, target - max_len)
+    return _rows(log, begin, target, user, item, time, event_features)
+
+
+def _sorted_by_user(log, user, item, time, event_features):
+    """The log as a pandas frame sorted by user and time, and where each user starts and ends."""
+    if not isinstance(log, pd.DataFrame):
+        log = nw.from_native(log, eager_only=True).to_pandas()
+    for name in (user, item, *([] if time is None else [time]), *event_features):
+        if name not in log.columns:
+            raise ValueError(f"log has no column {hint(str(name), list(map(str, log.columns)))}")
+    for name in (user, item):
+        if (missing := log[name].isna().to_numpy()).any():
+            raise ValueError(
+                f"Column {name!r} is missing in {missing.sum()} rows, the first of them row "
+                f"{missing.argmax()}. Drop them."
+            )
+    codes, _ = pd.factorize(log[user], sort=True)
+    keys = [codes]
+    if time is not None:
+        keys.insert(0, log[time].rank(method="dense").to_numpy())
+    log = log.iloc[np.lexsort(keys)]
+    ends = np.bincount(codes).cumsum()
+    return log, np.append(0, ends[:-1]), ends
+
+
+def _rows(log, begin, target, user, item, time, event_features):
+    """Rows whose histories are ``log[begin:target]`` and whose next events are ``log[target]``."""
+    lengths = target - begin
+    offsets = np.append(0, lengths.cumsum())
+    source = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], lengths)
+    columns = {user: log[user].iloc[target]}
+    for name in (item, *event_features, *([] if time is None else [time])):
+        columns[f"hist_{name}"] = _lists(log[name].iloc[source], offsets, log.index[target])
+    if time is not None:
+        columns[time] = log[time].iloc[target]
+    y = log[item].iloc[target]
+    if isinstance(y.dtype, pd.CategoricalDtype):
+        y = y.astype(y.cat.categories.dtype)
+    return pd.DataFrame(columns), y
+
+
+def _lists(values: pd.Series, offsets: np.ndarray, index) -> pd.Series:
+    entries = pa.array(values.array, from_pandas=True)
+    if isinstance(entries, pa.ChunkedArray):
+        entries = entries.combine_chunks()
+    if pa.types.is_dictionary(entries.type):
+        entries = entries.dictionary_decode()
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), entries)
+    return pd.Series(lists, index=index, dtype=pd.ArrowDtype(lists.type))

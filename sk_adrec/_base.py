@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
 _PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
-    "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
+    "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
     "n_threads",
 }  # fmt: skip
 
@@ -140,9 +141,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         """The ``Schema.prior`` of an encoded target."""
         return None
 
-    def _validation_metric(self):
-        """(name, ``f(outputs, y, weight) -> float``) shown beside the validation loss, or None."""
-        return None
+    def _validation_metrics(self) -> list[tuple[str, Callable[..., float]]]:
+        """(name, ``f(outputs, y, weight) -> float``) of what is shown beside the validation loss."""
+        return []
 
     def _judge(self, valid_rows: TrainingRows) -> None:
         """Warn where the validation scores of a fit say that something is wrong."""
@@ -156,7 +157,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
             The raw log; see the data contract for what each dtype becomes.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_stages)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
             A weight counts like that many repetitions of its row.
@@ -316,7 +317,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             module,
             self._make_loss(),
             valid_rows=valid_rows,
-            metric=self._validation_metric(),
+            metrics=self._validation_metrics(),
             rng=np.random.default_rng(seed),
             id_dropout=self.id_dropout,
             progress_title=type(self).__name__,
@@ -431,6 +432,13 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _embedding_part(self, rows: torch.Tensor) -> torch.Tensor:
         """The embedding within the rows of a table that also holds other parameters."""
         return rows
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
 
     # ---- files ---------------------------------------------------------------------------
 

@@ -14,6 +14,22 @@ PARAMETERS = {
         Length of the vector learned per id. Smaller learns faster and overfits less, larger holds
         more when every id has many rows.
     """,
+    "hidden_dims": """
+    hidden_dims : tuple of int, default=(256, 128)
+        Widths of the hidden layers of the deep part. Narrower layers are faster and overfit less;
+        an empty tuple leaves a linear layer.
+    """,
+    "activation": """
+    activation : {"relu", "prelu", "dice"}, default="relu"
+        Of the hidden layers. "prelu" learns the slope below zero; "dice" also moves the kink to
+        where the batch is: worth a try on many rows. "dice" ignores sample weights in its
+        statistics of a batch.
+    """,
+    "dropout": """
+    dropout : float in [0, 1), default=0.0
+        Share of each hidden layer's outputs that are set to zero at random in training. Raise it
+        when the validation loss turns up early.
+    """,
     "categorical_features": """
     categorical_features : "from_dtype" or array-like of str, int or bool, default="from_dtype"
         Columns whose numbers are ids, by name, position or mask; columns of strings and

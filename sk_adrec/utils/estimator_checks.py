@@ -129,7 +129,12 @@ _RANKER: tuple[Check, ...] = (
     check_permutation_importance,
     check_validation_rows_in_pipeline,
 )
-_CHECKS = {"transformer": _ANY, "ranker": (*_ANY, *_RANKER)}
+_CHECKS = {
+    "transformer": _ANY,
+    "ranker": (*_ANY, *_RANKER),
+    # A label of two classes is a funnel of one stage.
+    "multitask": (*_ANY, *_RANKER),
+}
 
 __all__ = [
     "check_estimator",

@@ -142,7 +142,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         return None
 
     def _validation_metrics(self) -> list[tuple[str, Callable[..., float]]]:
-        """(name, ``f(outputs, y, weight) -> float``) of what is shown beside the validation loss."""
+        """(name, ``f(outputs, y, weight) -> float``) of each metric shown beside the loss."""
         return []
 
     def _judge(self, valid_rows: TrainingRows) -> None:

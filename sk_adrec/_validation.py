@@ -193,7 +193,7 @@ def check_choice(name: str, value, choices) -> None:
 
 
 def warn_if_worse_than_constant(best: float, base: float) -> None:
-    """Warn, from a ``_judge`` hook, if the best validation loss is clearly above the base rate's."""
+    """Warn, in a ``_judge`` hook, if the best validation loss is clearly above the base rate's."""
     if best > _WORSE * base > 0:
         warnings.warn(
             f"The best validation loss is {best:.4g}, but predicting the base rate for every "

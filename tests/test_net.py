@@ -204,7 +204,9 @@ def test_validation_loss_and_metric_are_those_of_the_rows_given():
         assert len(logits) == len(y) == len(weight) == 30
         return np.mean((logits > 0) == y)
 
-    net = make_net(valid_rows=valid, metrics=[("accuracy", accuracy)], max_epochs=1).fit(numbers(60))
+    net = make_net(valid_rows=valid, metrics=[("accuracy", accuracy)], max_epochs=1).fit(
+        numbers(60)
+    )
     logits = chosen.encoded.numeric @ w_of(net)
     assert net.history[-1, "valid_loss"] == pytest.approx(hand_loss(w_of(net), chosen))
     assert net.history[-1, "valid_accuracy"] == np.mean((logits > 0) == chosen.y)
@@ -297,5 +299,13 @@ def test_progress_bar_shows_losses_metric_and_all_batches(capsys, n):
     )  # fmt: skip
     net.fit(numbers(n))
     shown = capsys.readouterr().err
-    for text in ("Toy: 100%", "12/12", "train loss=", "valid loss=", "valid accuracy=", "valid rate=", "epoch=4"):
+    for text in (
+        "Toy: 100%",
+        "12/12",
+        "train loss=",
+        "valid loss=",
+        "valid accuracy=",
+        "valid rate=",
+        "epoch=4",
+    ):
         assert text in shown

@@ -95,7 +95,9 @@ class _FunnelScorer:
             labels = np.asarray(self.stages)
             unknown = np.setdiff1d(np.union1d(classes, y), labels)
             if len(unknown):
-                raise ValueError(f"stages must hold all labels, {list(labels)} lacks {unknown[0]!r}")
+                raise ValueError(
+                    f"stages must hold all labels, {labels.tolist()} lacks {unknown.tolist()[0]!r}"
+                )
         column = {label: k for k, label in enumerate(classes.tolist())}
         nothing = np.zeros(len(p))
         each = [p[:, column[k]] if k in column else nothing for k in labels.tolist()]

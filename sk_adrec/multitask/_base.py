@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,9 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         if self._labels is not None:
             unseen = np.setdiff1d(y, self._labels)
             if len(unseen):
-                raise ValueError(f"y must hold the labels {self._labels}, got {unseen[0]!r}")
+                raise ValueError(
+                    f"y must hold the labels {self._labels.tolist()}, got {unseen.tolist()[0]!r}"
+                )
             y = labels_to_columns(y, self._labels)
         if first and reset:
             self._check_that_stages_vary(y)
@@ -95,7 +98,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
             names = self._labels[1:].tolist()
             if not names:
                 raise ValueError(
-                    f"y must have two classes, got one class: {self.classes_[0]!r} in all "
+                    f"y must have two classes, got one class: {self.classes_.tolist()[0]!r} in all "
                     f"{len(y)} rows of positive weight"
                 )
         self.n_stages_ = len(names)
@@ -121,8 +124,9 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
 
     def _split(self, y, random_state, *, explicit):
         # By the last stage known to be reached, so that both parts have their share of each.
-        if y.ndim == 2:
-            y = np.nansum(y, axis=1)
+        if y.ndim == 1:
+            y = labels_to_columns(y, funnel_labels(np.unique(y), self.stages))
+        y = np.nansum(y, axis=1)
         return super()._split(y, random_state, explicit=explicit)
 
     # ---- training ------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         names = self.stage_names_
         if self.n_stages_ <= 2:
             return [("ctr", "ctr"), ("cvr", "ctcvr")][: self.n_stages_]
-        later = [(f"p_{b}_given_{a}", f"p_{b}") for a, b in zip(names, names[1:])]
+        later = [(f"p_{b}_given_{a}", f"p_{b}") for a, b in pairwise(names)]
         return [(f"p_{names[0]}", f"p_{names[0]}"), *later]
 
 

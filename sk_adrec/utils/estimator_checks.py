@@ -40,6 +40,18 @@ from ._checks_learning import (
     check_parameters_as_given_learn,
     check_sample_weight_equals_repetition,
 )
+from ._checks_multitask import (
+    check_bad_stages,
+    check_calibrated_labels,
+    check_column_weights_equal_repetition,
+    check_columns_and_labels_agree,
+    check_columns_in_files,
+    check_columns_in_tools,
+    check_funnel_is_nested,
+    check_missing_last_stage,
+    check_more_stages,
+    check_unknown_stages_are_masked,
+)
 from ._checks_state import (
     check_clone_and_set_params,
     check_failed_fit,
@@ -129,11 +141,23 @@ _RANKER: tuple[Check, ...] = (
     check_permutation_importance,
     check_validation_rows_in_pipeline,
 )
+_MULTITASK: tuple[Check, ...] = (
+    check_columns_and_labels_agree,
+    check_funnel_is_nested,
+    check_unknown_stages_are_masked,
+    check_bad_stages,
+    check_more_stages,
+    check_missing_last_stage,
+    check_columns_in_files,
+    check_column_weights_equal_repetition,
+    check_columns_in_tools,
+    check_calibrated_labels,
+)
 _CHECKS = {
     "transformer": _ANY,
     "ranker": (*_ANY, *_RANKER),
     # A label of two classes is a funnel of one stage.
-    "multitask": (*_ANY, *_RANKER),
+    "multitask": (*_ANY, *_RANKER, *_MULTITASK),
 }
 
 __all__ = [
@@ -141,7 +165,7 @@ __all__ = [
     "estimator_kind",
     "parametrize_with_checks",
     "yield_checks",
-    *sorted(check.__name__ for check in {*_ANY, *_RANKER}),
+    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_MULTITASK}),
 ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
 _PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
-    "train_split", "verbose", "valid_rows", "metric", "rng", "id_dropout", "progress_title",
+    "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
     "n_threads", "valid_batch_size",
 }  # fmt: skip
 
@@ -146,9 +147,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         """The ``Schema.prior`` of an encoded target."""
         return None
 
-    def _validation_metric(self):
-        """(name, ``f(outputs, y, weight) -> float``) shown beside the validation loss, or None."""
-        return None
+    def _validation_metrics(self) -> list[tuple[str, Callable[..., float]]]:
+        """(name, ``f(outputs, y, weight) -> float``) of each metric shown beside the loss."""
+        return []
 
     def _training_rows(self, encoded, target, weight, train, valid) -> TrainingRows:
         """The rows to learn from: `train`, row numbers or None for all; `valid` is held out."""
@@ -166,7 +167,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
             The raw log; see the data contract for what each dtype becomes.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_stages)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
             A weight counts like that many repetitions of its row.
@@ -329,7 +330,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             module,
             self._make_loss(),
             valid_rows=valid_rows,
-            metric=self._validation_metric(),
+            metrics=self._validation_metrics(),
             rng=np.random.default_rng(seed),
             id_dropout=self.id_dropout,
             progress_title=type(self).__name__,
@@ -456,6 +457,13 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
     def _embedding_part(self, rows: torch.Tensor) -> torch.Tensor:
         """The embedding within the rows of a table that also holds other parameters."""
         return rows
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
 
     # ---- files ---------------------------------------------------------------------------
 

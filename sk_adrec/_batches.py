@@ -35,6 +35,12 @@ class TrainingRows:
     def __len__(self) -> int:
         return len(self.encoded) if self.rows is None else len(self.rows)
 
+    @property
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """y and weight of the rows of this part."""
+        rows = slice(None) if self.rows is None else self.rows
+        return self.y[rows], self.weight[rows]
+
 
 class BatchIterator:
     """Batches of encoded rows, shuffled anew in each pass when a generator is given.

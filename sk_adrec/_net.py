@@ -58,7 +58,7 @@ class RestoreBest(Callback):
 
 
 class ProgressBar(Callback):
-    """One line per fit: epoch, batches, training loss, validation loss and metric."""
+    """One line per fit: epoch, batches, training loss, validation loss and metrics."""
 
     def on_train_begin(self, net, **kwargs):
         from tqdm import tqdm
@@ -74,7 +74,7 @@ class ProgressBar(Callback):
         last = net.history[-1]
         shown = {
             name.replace("_", " "): f"{last[name]:.4f}"
-            for name in ("train_loss", "valid_loss", f"valid_{net.metric_name}")
+            for name in ("train_loss", "valid_loss", *(f"valid_{name}" for name, _ in net.metrics))
             if name in last
         }
         self.bar_.set_postfix({"epoch": len(net.history), **shown})
@@ -98,8 +98,8 @@ class LogNet(NeuralNet):
         ``criterion(output, y) -> Tensor of shape (B,)``, one loss per row.
     valid_rows : TrainingRows or None
         Scored after each epoch.
-    metric : tuple of (str, callable) or None
-        Name and function ``f(outputs, y, weight) -> float`` of the validation metric to record.
+    metrics : sequence of (str, callable)
+        Names and functions ``f(outputs, y, weight) -> float`` of validation metrics to record.
     rng : numpy Generator
     id_dropout : float
     progress_title : str
@@ -117,7 +117,7 @@ class LogNet(NeuralNet):
         criterion,
         *,
         valid_rows=None,
-        metric=None,
+        metrics=(),
         rng=None,
         id_dropout=0.0,
         progress_title="fit",
@@ -126,17 +126,13 @@ class LogNet(NeuralNet):
         **net_params,
     ):
         self.n_threads, self.valid_batch_size = n_threads, valid_batch_size
-        self.valid_rows, self.metric, self.rng = valid_rows, metric, rng
+        self.valid_rows, self.metrics, self.rng = valid_rows, metrics, rng
         self.id_dropout, self.progress_title = id_dropout, progress_title
         super().__init__(module, criterion, train_split=None, verbose=0, **net_params)
 
     @property
     def _default_callbacks(self):
         return [("epoch_timer", EpochTimer())]
-
-    @property
-    def metric_name(self) -> str | None:
-        return None if self.metric is None else self.metric[0]
 
     def get_split_datasets(self, X, y=None, **fit_params):
         return X, self.valid_rows
@@ -156,7 +152,7 @@ class LogNet(NeuralNet):
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:
             return
-        collect = not training and self.metric is not None
+        collect = not training and self.metrics
         total, count, outputs = 0.0, 0, []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
@@ -176,11 +172,10 @@ class LogNet(NeuralNet):
             )
         self.history.record(f"{prefix}_loss", loss)
         if collect:
-            name, function = self.metric
-            data = iterator.data
-            rows = slice(None) if data.rows is None else data.rows
-            value = function(torch.cat(outputs).cpu().numpy(), data.y[rows], data.weight[rows])
-            self.history.record(f"{prefix}_{name}", value)
+            scored = torch.cat(outputs).cpu().numpy()
+            for name, function in self.metrics:
+                value = function(scored, *iterator.data.labels)
+                self.history.record(f"{prefix}_{name}", value)
 
     def notify(self, method_name, **cb_kwargs):
         getattr(self, method_name)(self, **cb_kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from contextlib import contextmanager
 
 import narwhals as nw
@@ -15,6 +16,8 @@ from sklearn.utils.validation import validate_data
 #: few rows each overfit long before: ten epochs without validation rows were worse than the base
 #: rate on 9,900 rows.
 EARLY_STOPPING_ROWS = 1_000
+# A validation loss this many times that of the base rate is no bad luck.
+_WORSE = 1.1
 
 
 def is_frame(X) -> bool:
@@ -187,6 +190,18 @@ def check_choice(name: str, value, choices) -> None:
     if not any(value is choice or value == choice for choice in choices):
         expected = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {expected}, got {value!r}")
+
+
+def warn_if_worse_than_constant(best: float, base: float) -> None:
+    """Warn, in a ``_judge`` hook, if the best validation loss is clearly above the base rate's."""
+    if best > _WORSE * base > 0:
+        warnings.warn(
+            f"The best validation loss is {best:.4g}, but predicting the base rate for every "
+            f"row would give {base:.4g}. Lower lr, raise l2, or check that X_val went through "
+            "the same steps as X (a Pipeline needs transform_input=['X_val']).",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 @contextmanager

@@ -204,9 +204,10 @@ def test_validation_loss_and_metric_are_those_of_the_rows_given():
         assert len(logits) == len(y) == len(weight) == 30
         return np.mean((logits > 0) == y)
 
-    net = make_net(valid_rows=valid, metric=("accuracy", accuracy), max_epochs=1).fit(numbers(60))
+    net = make_net(valid_rows=valid, metrics=[("accuracy", accuracy)], max_epochs=1).fit(
+        numbers(60)
+    )
     logits = chosen.encoded.numeric @ w_of(net)
-    assert net.metric_name == "accuracy"
     assert net.history[-1, "valid_loss"] == pytest.approx(hand_loss(w_of(net), chosen))
     assert net.history[-1, "valid_accuracy"] == np.mean((logits > 0) == chosen.y)
 
@@ -288,12 +289,23 @@ def test_training_continues_where_it_ended():
 
 @pytest.mark.parametrize("n", [30, 25])
 def test_progress_bar_shows_losses_metric_and_all_batches(capsys, n):
-    metric = ("accuracy", lambda logits, y, weight: np.mean((logits > 0) == y))
+    metrics = [
+        ("accuracy", lambda logits, y, weight: np.mean((logits > 0) == y)),
+        ("rate", lambda logits, y, weight: np.average(y, weights=weight)),
+    ]
     net = make_net(
-        valid_rows=numbers(30), metric=metric, callbacks=[ProgressBar()], batch_size=10,
+        valid_rows=numbers(30), metrics=metrics, callbacks=[ProgressBar()], batch_size=10,
         progress_title="Toy",
     )  # fmt: skip
     net.fit(numbers(n))
     shown = capsys.readouterr().err
-    for text in ("Toy: 100%", "12/12", "train loss=", "valid loss=", "valid accuracy=", "epoch=4"):
+    for text in (
+        "Toy: 100%",
+        "12/12",
+        "train loss=",
+        "valid loss=",
+        "valid accuracy=",
+        "valid rate=",
+        "epoch=4",
+    ):
         assert text in shown

@@ -7,6 +7,7 @@ _EXPORTS = {
     "expected_calibration_error": "._calibration",
     "gauc_score": "._gauc",
     "make_expected_calibration_error_scorer": "._scorers",
+    "make_funnel_scorer": "._funnel_scorers",
     "make_gauc_scorer": "._scorers",
     "make_normalized_entropy_scorer": "._scorers",
     "normalized_entropy_score": "._calibration",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
-from .._validation import check_choice
+from .._validation import check_choice, warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
 from ._target import TwoClassesMixin, check_target, check_two_classes
 
-# A validation loss this many times that of the base rate is no bad luck.
-_WORSE = 1.1
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
@@ -41,23 +37,14 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
         rate = np.average(y, weights=weight)
         return np.log(rate / (1 - rate)) if 0 < rate < 1 else np.zeros(())
 
-    def _validation_metric(self):
-        return "auc", _auc
+    def _validation_metrics(self):
+        return [("auc", _auc)]
 
     def _judge(self, valid_rows):
-        y, weight = valid_rows.y, valid_rows.weight
-        if valid_rows.rows is not None:
-            y, weight = y[valid_rows.rows], weight[valid_rows.rows]
-        rate = float(np.average(y, weights=weight))
-        base, best = _entropy(rate), -max(self.validation_scores_)
-        if self.loss == "log_loss" and best > _WORSE * base > 0:
-            warnings.warn(
-                f"The best validation loss is {best:.4g}, but predicting the base rate for every "
-                f"row would give {base:.4g}. Lower lr, raise l2, or check that X_val went through "
-                "the same steps as X (a Pipeline needs transform_input=['X_val']).",
-                UserWarning,
-                stacklevel=4,
-            )
+        if self.loss == "log_loss":
+            y, weight = valid_rows.labels
+            base = _entropy(float(np.average(y, weights=weight)))
+            warn_if_worse_than_constant(-max(self.validation_scores_), base)
 
     def decision_function(self, X):
         """Logits of ``classes_[1]``.

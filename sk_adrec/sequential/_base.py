@@ -213,8 +213,8 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             self._items,
         )
 
-    def _validation_metric(self):
-        return self._stop_metric, self._validation_ndcg
+    def _validation_metrics(self):
+        return [(self._stop_metric, self._validation_ndcg)]
 
     def _validation_ndcg(self, states, y, weight):
         rows = self.net_.valid_rows

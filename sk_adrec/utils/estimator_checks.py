@@ -41,6 +41,18 @@ from ._checks_learning import (
     check_parameters_as_given_learn,
     check_sample_weight_equals_repetition,
 )
+from ._checks_multitask import (
+    check_bad_stages,
+    check_calibrated_labels,
+    check_column_weights_equal_repetition,
+    check_columns_and_labels_agree,
+    check_columns_in_files,
+    check_columns_in_tools,
+    check_funnel_is_nested,
+    check_missing_last_stage,
+    check_more_stages,
+    check_unknown_stages_are_masked,
+)
 from ._checks_next_item import (
     check_next_item_history_end,
     check_next_item_learns,
@@ -168,6 +180,18 @@ _ON_HISTORIES: tuple[Check, ...] = (
     check_partial_fit_interrupted,
     check_partial_fit_after_loading,
 )
+_MULTITASK: tuple[Check, ...] = (
+    check_columns_and_labels_agree,
+    check_funnel_is_nested,
+    check_unknown_stages_are_masked,
+    check_bad_stages,
+    check_more_stages,
+    check_missing_last_stage,
+    check_columns_in_files,
+    check_column_weights_equal_repetition,
+    check_columns_in_tools,
+    check_calibrated_labels,
+)
 _CHECKS = {
     "transformer": _ANY,
     "ranker": (*_ANY, *_RANKER),
@@ -176,6 +200,8 @@ _CHECKS = {
         *(on_rows(history_rows, check, dtype="float64") for check in _ON_HISTORIES),
         *_NEXT_ITEM,
     ),
+    # A label of two classes is a funnel of one stage.
+    "multitask": (*_ANY, *_RANKER, *_MULTITASK),
 }
 
 __all__ = [
@@ -183,7 +209,7 @@ __all__ = [
     "estimator_kind",
     "parametrize_with_checks",
     "yield_checks",
-    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_NEXT_ITEM}),
+    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_NEXT_ITEM, *_MULTITASK}),
 ]
 
 

@@ -14,6 +14,7 @@ _EXPORTS = {
     "datasets": ".datasets",
     "inspection": ".inspection",
     "metrics": ".metrics",
+    "model_selection": ".model_selection",
     "preprocessing": ".preprocessing",
     "ranking": ".ranking",
     "utils": ".utils",
@@ -23,6 +24,10 @@ _EXPORTS = {
     "FMClassifier": ".ranking._fm",
     "FeatureEncoder": ".preprocessing._feature_encoder",
     "GBDTLRClassifier": ".ranking._gbdt_lr",
+    "LeaveLastOut": ".model_selection._leave_last_out",
+    "TimeSplit": ".model_selection._time_split",
+    "TopKCurveDisplay": ".inspection._topk_curve",
+    "UserSplit": ".model_selection._user_split",
 }
 __all__ = [*_EXPORTS, "__version__"]
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 from sklearn.metrics import make_scorer
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
-from .._validation import is_frame
+from .._validation import read_column
 from ._calibration import expected_calibration_error, normalized_entropy_score
 from ._gauc import gauc_score
 
@@ -116,26 +114,12 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     )
 
 
-class _GaucScorer:
-    """What scikit-learn asks of a scorer: the call, its metadata, and whether it takes weights."""
+class WeightedScorer:
+    """What scikit-learn asks of a scorer beside the call: that it takes `sample_weight`."""
 
-    def __init__(self, group):
-        self.group = group
-        self._request = MetadataRequest(owner="make_gauc_scorer")
+    def __init__(self, owner):
+        self._request = MetadataRequest(owner=owner)
         self._request.score.add_request(param="sample_weight", alias=None)
-
-    def __call__(self, estimator, X, y, sample_weight=None):
-        groups = read_column(X, self.group)
-        # By the estimator's own classes: a fold may hold one label only.
-        clicked = np.asarray(y) == estimator.classes_[1]
-        if hasattr(estimator, "decision_function"):
-            score = estimator.decision_function(X)
-        else:
-            score = estimator.predict_proba(X)[:, 1]
-        return gauc_score(clicked, score, groups, sample_weight=sample_weight)
-
-    def __repr__(self):
-        return f"make_gauc_scorer(group={self.group!r})"
 
     def set_score_request(self, *, sample_weight):
         """Ask for `sample_weight` under metadata routing: True, False, None or another name."""
@@ -151,19 +135,20 @@ class _GaucScorer:
         return True
 
 
-def read_column(X, group):
-    """The column of X that holds the groups, by name or position; other ones raise ValueError."""
-    if not is_frame(X):
-        array = np.asarray(X)
-        if not isinstance(group, int | np.integer) or not -array.shape[1] <= group < array.shape[1]:
-            raise ValueError(
-                f"group must be the position of one of {array.shape[1]} columns where X is an "
-                f"array, got {group!r}: pass such a number, or X as a data frame"
-            )
-        return array[:, group]
-    names = list(X.columns)
-    if group not in names:
-        close = difflib.get_close_matches(str(group), map(str, names), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"its columns are {names}"
-        raise ValueError(f"X has no column {group!r} to group by: {hint}")
-    return X[group]
+class _GaucScorer(WeightedScorer):
+    def __init__(self, group):
+        super().__init__(owner="make_gauc_scorer")
+        self.group = group
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        groups = read_column(X, self.group)
+        # By the estimator's own classes: a fold may hold one label only.
+        clicked = np.asarray(y) == estimator.classes_[1]
+        if hasattr(estimator, "decision_function"):
+            score = estimator.decision_function(X)
+        else:
+            score = estimator.predict_proba(X)[:, 1]
+        return gauc_score(clicked, score, groups, sample_weight=sample_weight)
+
+    def __repr__(self):
+        return f"make_gauc_scorer(group={self.group!r})"

@@ -58,9 +58,8 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
 
     Examples
     --------
-    What everybody buys, as the smallest retriever:
+    What most rows hold, the same for everybody, as a small retriever:
 
-    >>> import numpy as np
     >>> import pandas as pd
     >>> from sklearn.base import BaseEstimator
     >>> from sklearn.model_selection import cross_val_score
@@ -68,18 +67,22 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
     >>> from sk_adrec.model_selection import LeaveLastOut
     >>> class MostPopular(BaseEstimator):
     ...     def __init__(self, user="user_id", item="item_id"):
-    ...         self.user = user
-    ...         self.item = item
+    ...         self.user, self.item = user, item
     ...     def fit(self, X, y=None):
-    ...         self.ranking_ = X[self.item].value_counts()
+    ...         self.counts_ = X[self.item].value_counts()
     ...         return self
     ...     def recommend(self, users, k=10):
-    ...         top = self.ranking_[:k]
-    ...         return [[*top.index]] * len(users), [[*top]] * len(users)
-    >>> log = pd.DataFrame({"user_id": [1, 1, 1, 2, 2, 3, 3, 3], "item_id": [*"abcadbac"]})
+    ...         top = self.counts_[:k]
+    ...         return [top.index.tolist()] * len(users), [top.tolist()] * len(users)
+    >>> log = pd.DataFrame(
+    ...     {"user_id": [1, 1, 1, 2, 2, 3, 3], "item_id": ["a", "b", "c", "a", "b", "b", "a"]}
+    ... )
+
+    The last items are c, b, a; before them a and b have two rows each.
+
     >>> scorer = make_topk_scorer("recall", k=2)
-    >>> cross_val_score(MostPopular(), log, cv=LeaveLastOut(), scoring=scorer)
-    array([0.])
+    >>> cross_val_score(MostPopular(), log, cv=LeaveLastOut(), scoring=scorer).round(4)
+    array([0.6667])
     """
     check_choice("metric", metric, TOPK_METRICS)
     check_number("k", k, 1, integer=True)

@@ -48,9 +48,9 @@ class TimeSplit(BaseSplitter):
 
     **Ties.** A row that lies exactly on a border belongs to the time before it, so that with
     whole days or weeks, ``test_size=4`` is the last four of them. To cut at midnight, pass a
-    column of days (``X["time"].dt.floor("D")``).
+    column of days: ``X["time"].dt.tz_localize(None).dt.floor("D")``.
 
-    Rows may be in any order. Times with a zone are compared in UTC.
+    Rows may be in any order. Times with a zone are compared, and windows measured, in UTC.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class TimeSplit(BaseSplitter):
 
 
 def _duration(name, value, times, zero=False):
-    """A duration in the unit of the times: a number, or a timedelta64 where they are datetimes."""
+    """A duration in the unit of the times: a number, or a Timedelta where they are datetimes."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.timedelta64)
     if times.dtype.kind != "M":
         if not is_number:
@@ -121,19 +121,18 @@ def _duration(name, value, times, zero=False):
                 f"{name} must be a number in the unit of the times, which are numbers, got "
                 f"{value!r}: pass a number, or times as datetimes"
             )
-        duration, nothing = value, 0
-    elif is_number and value == 0:
-        duration, nothing = np.timedelta64(0, "s"), np.timedelta64(0, "s")
-    elif is_number:
+        duration = value
+    elif is_number and value != 0:
         raise TypeError(
             f"{name} must say its unit where times are datetimes, got {value!r}: pass for instance "
             f'"{value}D" for days'
         )
     else:
         try:
-            duration, nothing = pd.Timedelta(value).to_timedelta64(), np.timedelta64(0, "s")
+            duration = pd.Timedelta(value)
         except ValueError as error:
             raise ValueError(f'{name} must be a duration such as "7D", got {value!r}') from error
+    nothing = 0 * duration  # NaN and NaT are above no zero
     if not (duration > nothing or (zero and duration == nothing)):
         raise ValueError(f"{name} must be {'at least' if zero else 'above'} 0, got {value!r}")
-    return duration
+    return duration if times.dtype.kind != "M" else duration.to_timedelta64()

@@ -67,7 +67,7 @@ def coverage_at_k(recommended, catalogue, k=10):
     offered = read_items(catalogue, "catalogue")
     check_same_kind(top, offered, "catalogue")
     position = positions_in(offered.values, top.values)
-    shown = np.unique(top.codes[top.codes >= 0])
+    shown = np.flatnonzero(top.counts())
     stray = shown[position[shown] < 0]
     if len(stray):
         example = top.values[int(stray[0])]
@@ -75,7 +75,10 @@ def coverage_at_k(recommended, catalogue, k=10):
             f"recommended holds {len(stray)} items that are not in the catalogue, {example!s} for "
             "one: pass all items that could be recommended"
         )
-    return float(len(shown) / max(1, len(np.unique(offered.codes[offered.codes >= 0]))))
+    n_items = np.count_nonzero(offered.counts())
+    if n_items == 0:
+        raise ValueError("the catalogue holds no item: pass all items that could be recommended")
+    return float(len(shown) / n_items)
 
 
 def novelty_at_k(recommended, past, k=10, *, sample_weight=None):
@@ -149,9 +152,10 @@ def novelty_at_k(recommended, past, k=10, *, sample_weight=None):
     before = read_items(past, "past")
     check_same_kind(top, before, "past")
     bits = _surprise(top, before)
-    rows, codes = top.distinct()
+    present = top.codes >= 0
+    rows = top.rows[present]
     shown = np.bincount(rows, minlength=len(top.lengths))
-    mean = np.bincount(rows, bits[codes], len(top.lengths)) / np.maximum(shown, 1)
+    mean = np.bincount(rows, bits[top.codes[present]], len(shown)) / np.maximum(shown, 1)
     counted = (shown > 0) if weight is None else weight * (shown > 0)
     if not counted.any():
         warnings.warn(

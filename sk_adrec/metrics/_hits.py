@@ -39,6 +39,10 @@ class Items:
         """The row of each entry."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    def counts(self) -> np.ndarray:
+        """In how many places each of `values` stands."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+
     def distinct(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and codes of the items, each item once a row, sorted by row."""
         present = self.codes >= 0

@@ -11,7 +11,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length
 
 from .._validation import check_number, read_column
-from ..metrics._checks import group_codes
+from ..metrics._checks import group_codes, sort_by_group
 
 
 class BaseSplitter(BaseCrossValidator):
@@ -183,9 +183,9 @@ def order_within_users(codes, n_users, times):
     known = np.flatnonzero(codes >= 0)
     if times is not None:
         known = known[np.argsort(times[known], kind="stable")]
-    known = known[np.argsort(codes[known], kind="stable")]
-    counts = np.bincount(codes[known], minlength=n_users)
+    known, first = sort_by_group(codes, n_users, known)
+    counts = np.diff(first, append=len(known))
     before, after = np.full(len(codes), -1), np.full(len(codes), -1)
-    before[known] = np.arange(len(known)) - np.repeat(np.cumsum(counts) - counts, counts)
+    before[known] = np.arange(len(known)) - np.repeat(first, counts)
     after[known] = counts[codes[known]] - 1 - before[known]
     return before, after

@@ -274,6 +274,8 @@ def test_coverage():
     assert metrics.coverage_at_k([["a"], []], ["a", "b"], 1) == 0.5
     with pytest.raises(ValueError, match="holds 2 items that are not in the catalogue, 3 for one"):
         metrics.coverage_at_k(recommended, [1, 2], 3)
+    with pytest.raises(ValueError, match="the catalogue holds no item"):
+        metrics.coverage_at_k([[None]], [None], 1)
     with pytest.raises(ValueError, match="recommended holds numbers and catalogue holds strings"):
         metrics.coverage_at_k(recommended, ["a"], 3)
 

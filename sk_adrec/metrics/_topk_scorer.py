@@ -53,8 +53,11 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
 
     Notes
     -----
-    Score test rows that training has not seen: with ``exclude_seen=True`` items of training rows
-    cannot be recommended, so scores on the training rows (``return_train_score=True``) are 0.
+    With ``exclude_seen=True``, the default of retrievers, an item of the training rows is never
+    recommended to its user. A test row that repeats one then counts as a miss, the same for every
+    model: drop repeats (``X.drop_duplicates([user, item])``) or pass ``exclude_seen=False``. A
+    retriever's own `score` leaves such rows out, so the two differ where there are any. Scores on
+    training rows (``return_train_score=True``) are 0.
 
     Examples
     --------

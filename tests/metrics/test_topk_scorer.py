@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
-from sk_adrec import LeaveLastOut, TimeSplit
+from sk_adrec import ItemCF, LeaveLastOut, TimeSplit
 from sk_adrec.metrics import make_topk_scorer, ndcg_at_k, recall_at_k
 
 METRICS = ["hit_rate", "map", "mrr", "ndcg", "precision", "recall"]
@@ -232,3 +232,15 @@ def test_repr_and_pickle(log):
     assert repr(scorer) == "make_topk_scorer('map', k=3, exclude_seen=False)"
     model = Popular().fit(log)
     assert pickle.loads(pickle.dumps(scorer))(model, log) == scorer(model, log)
+
+
+def test_item_cf_in_a_search(log):
+    cv = TimeSplit(n_splits=1, test_size=100)
+    ((train, test),) = cv.split(log)
+    search = GridSearchCV(
+        ItemCF(time="time"), {"n_neighbors": [1, 20]}, cv=cv, scoring=make_topk_scorer("ndcg", k=10)
+    )
+    search.fit(log)
+    for n_neighbors, score in zip([1, 20], search.cv_results_["mean_test_score"]):
+        model = ItemCF(time="time", n_neighbors=n_neighbors).fit(log.iloc[train])
+        assert score == pytest.approx(slow_score(model, log.iloc[test], ndcg_at_k, 10))

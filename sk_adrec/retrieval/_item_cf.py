@@ -15,8 +15,8 @@ from .._validation import check_choice, check_number
 from ..utils._docs import shared_docs
 from ._base import BaseRetriever
 from ._interactions import Interactions
-from ._similarity import Similarity, nearest, weigh
-from ._top_k import n_threads
+from ._similarity import Similarity, best_linked, nearest, weigh
+from ._top_k import fill_up, n_threads
 
 # Less than this share of a co-occurrence is what rounding leaves of zero.
 _ROUNDING = 1e-4
@@ -186,6 +186,23 @@ class ItemCF(BaseRetriever):
 
     def _score_items(self, histories):
         return (self._profile(histories).matrix() @ self.similarity_).toarray()
+
+    def _best_items(self, histories, k, exclude_seen, allowed):
+        if allowed is not None:
+            return super()._best_items(histories, k, exclude_seen, allowed)
+        seen = histories if exclude_seen else histories.select(np.zeros(len(histories.items), bool))
+        positions, scores = best_linked(
+            self._profile(histories).matrix(), self.similarity_, seen.matrix(), k
+        )
+        if (positions >= 0).all():
+            return positions, scores
+        # Items without a link have score 0: the most popular come first, so that few are enough.
+        n = min(self._n_items(), 2 * k + int(seen.lengths.max()))
+        others = np.zeros((len(positions), n))
+        others[histories.lengths == 0] = self.popularity_[:n]
+        near = seen.items < n
+        others[seen.users()[near], seen.items[near]] = -np.inf
+        return fill_up(positions, scores, others)
 
     def _similarity_to(self, items):
         found = self.similarity_[items].toarray()

@@ -9,6 +9,8 @@ from scipy import sparse
 from ._top_k import map_blocks
 
 _JIT = {"nogil": True, "cache": True}
+# Items whose neighbours a thread looks for before it takes the next ones.
+_CHUNK = 32
 
 
 @njit(**_JIT)
@@ -54,42 +56,43 @@ def _push(score, item, items, scores, size, capacity):
 
 
 @njit(**_JIT)
-def _count(indptr, users, x, ends, items, x_of_user, i, binary, c):
-    """Add co-occurrence of item i with the items after it to c; rows are sorted by item."""
+def _count(indptr, users, x, ends, items, x_of_user, i, binary, c, touched):
+    """Co-occurrence of item i with the items after it, in c, and which they are.
+
+    Rows are sorted by item, so that each is read from its end down to i.
+    """
+    n = 0
     for at in range(indptr[i], indptr[i + 1]):
         entry = ends[users[at] + 1] - 1
-        if binary:
-            while items[entry] > i:
-                c[items[entry]] += np.float32(1)
-                entry -= 1
-        else:
-            while items[entry] > i:
-                c[items[entry]] += x[at] * x_of_user[entry]
-                entry -= 1
+        while items[entry] > i:
+            j = items[entry]
+            if c[j] == 0:
+                touched[n] = j
+                n += 1
+            c[j] += np.float32(1) if binary else x[at] * x_of_user[entry]
+            entry -= 1
+    return n
 
 
 @njit(**_JIT)
 def _neighbours(
-    by_item, by_user, binary, a, b, shrinkage, jaccard, start, stop, c, ptr, items, scores, sizes,
-    least,
+    by_item, by_user, binary, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items, scores,
+    sizes, least,
 ):  # fmt: skip
     """Put all pairs (i, j > i) with i in start..stop into the heaps of both.
 
     ``least[j]`` is the score that a neighbour of j has to reach, 0 while its heap has room: read
     far more often than the heaps, it stays in the cache.
     """
-    n_items = len(a)
     for i in range(start, stop):
-        c[i + 1 :] = 0
-        _count(*by_item, *by_user, i, binary, c)
-        for j in range(i + 1, n_items):
-            if c[j] == 0:
-                continue
+        for at in range(_count(*by_item, *by_user, i, binary, c, touched)):
+            j = touched[at]
             if jaccard:
                 forth = back = c[j] / (a[i] + b[j] - c[j] + shrinkage)
             else:
                 forth = c[j] / (a[i] * b[j] + shrinkage)
                 back = c[j] / (a[j] * b[i] + shrinkage)
+            c[j] = 0
             if forth >= least[i]:
                 _offer(forth, j, i, ptr, items, scores, sizes, least)
             if back >= least[j]:
@@ -117,19 +120,21 @@ def _merge(ptr, start, stop, items, scores, sizes, more_items, more_scores, more
 
 
 @njit(**_JIT)
+def _sort_heap(items, scores, size):
+    """A heap to a list, best first: its top, the worst, goes to the last place, and so on."""
+    for last in range(size - 1, 0, -1):
+        score, item = scores[last], items[last]
+        scores[last], items[last] = scores[0], items[0]
+        _replace_top(score, item, items, scores, last)
+
+
+@njit(**_JIT)
 def _sort(ptr, start, stop, items, scores, sizes):
-    """Heaps to lists, best first: the worst leaves the heap last place by last place."""
     for i in range(start, stop):
-        mine = slice(ptr[i], ptr[i + 1])
-        found_items, found_scores = items[mine], scores[mine]
-        for size in range(sizes[i], 1, -1):
-            score, item = found_scores[size - 1], found_items[size - 1]
-            worst_score, worst_item = found_scores[0], found_items[0]
-            _replace_top(score, item, found_items, found_scores, size - 1)
-            found_scores[size - 1], found_items[size - 1] = worst_score, worst_item
+        _sort_heap(items[ptr[i] : ptr[i + 1]], scores[ptr[i] : ptr[i + 1]], sizes[i])
 
 
-def nearest(by_item, similarity, a, b, n_neighbors, threads, chunk) -> sparse.csr_matrix:
+def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matrix:
     """As :func:`sk_adrec.retrieval._similarity.nearest`, from the items' rows.
 
     Each pair of items is counted once; every thread has heaps of its own, merged in the end.
@@ -146,18 +151,21 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads, chunk) -> sparse.cs
     room = np.minimum(others, n_neighbors).astype(np.int64)
     ptr = np.append(0, np.cumsum(room))
     settings = (a, b, np.float32(similarity.shrinkage), similarity.kind == "jaccard")
-    starts = iter(range(0, n_items, chunk))
+    starts = iter(range(0, n_items, _CHUNK))
 
     def work(_):
-        heaps = (
+        found = (
             np.empty(ptr[-1], np.int32),
             np.empty(ptr[-1], np.float32),
             np.zeros(n_items, np.int64),
         )
         c, least = np.zeros((2, n_items), np.float32)
+        touched = np.empty(n_items, np.int32)
         for start in starts:
-            stop = min(start + chunk, n_items)
-            _neighbours(rows, columns, binary, *settings, start, stop, c, ptr, *heaps, least)
+            stop = min(start + _CHUNK, n_items)
+            _neighbours(
+                rows, columns, binary, *settings, start, stop, c, touched, ptr, *heaps, least
+            )
         return heaps
 
     first, *rest = map_blocks(work, iter(range(threads)), threads)
@@ -173,3 +181,47 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads, chunk) -> sparse.cs
     kept = np.arange(ptr[-1]) - np.repeat(ptr[:-1], room) < np.repeat(sizes, room)
     indptr = np.append(0, np.cumsum(sizes))
     return sparse.csr_matrix((scores[kept], items[kept], indptr), shape=(n_items, n_items))
+
+
+@njit(**_JIT)
+def _best(profile, similarity, seen, k, items, scores):
+    """Lists of the k items of the largest scores, for each row of the profile."""
+    ptr, history, weight = profile
+    row_ptr, linked, links = similarity
+    seen_ptr, seen_items = seen
+    n_items = len(row_ptr) - 1
+    total = np.zeros(n_items, np.float32)
+    touched = np.empty(n_items, np.int32)
+    for u in range(len(ptr) - 1):
+        n_touched = 0
+        for at in range(ptr[u], ptr[u + 1]):
+            for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
+                i = linked[link]
+                if total[i] == 0:
+                    touched[n_touched] = i
+                    n_touched += 1
+                total[i] += weight[at] * links[link]
+        for at in range(seen_ptr[u], seen_ptr[u + 1]):
+            total[seen_items[at]] = 0
+        size = 0
+        for at in range(n_touched):
+            i = touched[at]
+            if total[i] > 0 and (size < k or total[i] >= scores[u, 0]):
+                size = _push(total[i], i, items[u], scores[u], size, k)
+            total[i] = 0
+        _sort_heap(items[u], scores[u], size)
+
+
+def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`sk_adrec.retrieval._similarity.best_linked`."""
+    n = profile.shape[0]
+    items, scores = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
+    _best(
+        (profile.indptr, profile.indices, profile.data),
+        (similarity.indptr, similarity.indices, similarity.data),
+        (seen.indptr, seen.indices),
+        k,
+        items,
+        scores,
+    )
+    return items, scores

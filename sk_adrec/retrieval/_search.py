@@ -149,19 +149,22 @@ class HistorySearch(metaclass=ABCMeta):
         best = np.empty((len(row), k))
 
         def search(part):
-            mine = histories.take(row[part])
-            scores = self._score_items(mine)
-            scores[mine.lengths == 0] = self.popularity_
-            if exclude_seen:
-                scores[mine.users(), mine.items] = -np.inf
-            if allowed is None:
-                positions[part], best[part] = top_k(scores, k)
-            else:
-                found, best[part] = top_k(scores[:, allowed], k)
-                positions[part] = np.append(allowed, -1)[found]
+            found = self._best_items(histories.take(row[part]), k, exclude_seen, allowed)
+            positions[part], best[part] = found
 
         map_blocks(search, blocks(len(row), self._n_items()), n_threads(self.n_jobs))
         return positions, best
+
+    def _best_items(self, histories, k, exclude_seen, allowed):
+        """Positions and scores of the k best items of a block of histories."""
+        scores = self._score_items(histories)
+        scores[histories.lengths == 0] = self.popularity_
+        if exclude_seen:
+            scores[histories.users(), histories.items] = -np.inf
+        if allowed is None:
+            return top_k(scores, k)
+        found, best = top_k(scores[:, allowed], k)
+        return np.append(allowed, -1)[found], best
 
     def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
         """Histories, and which of them each user has; -1 = none."""

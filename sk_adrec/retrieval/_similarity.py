@@ -5,18 +5,23 @@ Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004, 
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
-from ._top_k import blocks, map_blocks, top_k
+from ._top_k import BLOCK_VALUES, map_blocks, top_k, top_k_of_entries
+
+try:
+    from . import _kernels as kernels
+except ImportError:  # numba is an extra: `pip install sk-adrec[fast]`
+    kernels = None  # type: ignore[assignment]
 
 # k1 and b of BM25, as usual for text: half of the limit at a weight of 1.2.
 _K1, _B = 1.2, 0.75
-# Items whose neighbours a thread looks for before it takes the next ones.
-_CHUNK = 32
+# Above this share of entries that are not zero, a dense row is searched faster than a sparse one.
+_DENSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -110,38 +115,74 @@ def nearest(matrix, similarity: Similarity, n_neighbors: int, threads: int) -> s
     squares = np.bincount(matrix.indices, matrix.data.astype(np.float64) ** 2, matrix.shape[1])
     a, b = similarity.factors(squares)
     n_neighbors = min(n_neighbors, max(1, matrix.shape[1] - 1))
-    try:
-        from . import _kernels
-    except ImportError:  # numba is an extra
-        parts = _nearest_by_scipy(by_item, matrix, similarity, a, b, n_neighbors, threads)
-    else:
-        return _kernels.nearest(by_item, similarity, a, b, n_neighbors, threads, _CHUNK)
-    rows, columns, values = (np.concatenate(arrays) for arrays in zip(*parts))
-    return _stack(rows, columns, values, matrix.shape[1])
+    if kernels is not None:
+        return kernels.nearest(by_item, similarity, a, b, n_neighbors, threads)
+    return _nearest_by_scipy(by_item, matrix, similarity, a, b, n_neighbors, threads)
 
 
 def _nearest_by_scipy(by_item, matrix, similarity, a, b, n_neighbors, threads):
-    """(row, column, similarity) of the neighbours, block by block."""
+    n_items = matrix.shape[1]
 
     def block(part):
-        c = (by_item[part] @ matrix).toarray()
-        s = similarity.of(c, a[part, None], b)
-        s[np.arange(len(s)), np.arange(part.start, part.stop)] = 0
-        columns, values = top_k(s, n_neighbors)
+        c = by_item[part] @ matrix
+        start, rows = part.start, part.stop - part.start
+        row = np.repeat(np.arange(rows), np.diff(c.indptr))
+        c.data = similarity.of(c.data, a[start + row], b[c.indices])
+        c.data[c.indices == start + row] = 0
+        if c.nnz > _DENSE * rows * n_items:
+            columns, values = top_k(c.toarray(), n_neighbors)
+        else:
+            columns, values = top_k_of_entries(c, n_neighbors)
         keep = values > 0
-        rows = np.broadcast_to(np.arange(part.start, part.stop)[:, None], keep.shape)
-        return rows[keep], columns[keep], values[keep]
+        return keep.sum(axis=1), columns[keep], values[keep]
 
-    return map_blocks(block, blocks(matrix.shape[1], matrix.shape[1]), threads)
-
-
-def _stack(rows, columns, values, n_items) -> sparse.csr_matrix:
-    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=n_items)))
+    # A row of the product has at most as many entries as its users have items.
+    size = np.minimum(by_item @ np.diff(matrix.indptr).astype(float), n_items)
+    parts = map_blocks(block, _blocks_of(size), threads)
+    lengths, columns, values = (np.concatenate(arrays) for arrays in zip(*parts))
+    indptr = np.append(0, np.cumsum(lengths))
     return sparse.csr_matrix(
-        (values.astype(np.float32), columns.astype(np.int32), indptr), shape=(n_items, n_items)
+        (values, columns.astype(np.int32), indptr), shape=(n_items, n_items), dtype=np.float32
     )
 
 
-def counter():
-    """A counter that threads share: each call gives the next number."""
-    return itertools.count().__next__
+def _blocks_of(size):
+    """Slices of consecutive rows that have a bounded number of entries together."""
+    number = np.cumsum(size) // BLOCK_VALUES
+    starts = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(size))
+    return (slice(start, stop) for start, stop in pairwise(starts.tolist()))
+
+
+def best_linked(profile, similarity, seen, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k items of the largest positive scores ``profile @ similarity``.
+
+    Parameters
+    ----------
+    profile : csr_matrix of shape (n, n_items)
+        Weights of the items of each history.
+    similarity : csr_matrix of shape (n_items, n_items)
+    seen : csr_matrix of shape (n, n_items)
+        Its entries are left out.
+    k : int
+
+    Returns
+    -------
+    items, scores : ndarray of shape (n, k)
+        As of :func:`~sk_adrec.retrieval._top_k.top_k`.
+    """
+    if kernels is not None:
+        return kernels.best_linked(profile, similarity, seen, k)
+    scores = profile @ similarity
+    n_items = np.int64(similarity.shape[0])
+    scores.sort_indices()
+    keys, left_out = (
+        np.repeat(np.arange(m.shape[0]), np.diff(m.indptr)) * n_items + m.indices
+        for m in (scores, seen)
+    )
+    at = np.searchsorted(keys, left_out)
+    hit = at[np.append(keys, -1)[at] == left_out]
+    scores.data[hit] = -np.inf
+    if scores.nnz <= _DENSE * scores.shape[0] * n_items:
+        return top_k_of_entries(scores, k)
+    columns, values = top_k(scores.toarray(), k)
+    return np.where(values > 0, columns, -1), np.where(values > 0, values, -np.inf)

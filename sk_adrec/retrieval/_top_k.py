@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
+from scipy import sparse
 
 from ..preprocessing._vocabulary import Vocabulary
 
 # Scores that are held at once per thread: 16 MB of float32.
-_BLOCK_VALUES = 1 << 22
+BLOCK_VALUES = 1 << 22
 
 
 def n_threads(n_jobs: int | None) -> int:
@@ -23,7 +24,7 @@ def n_threads(n_jobs: int | None) -> int:
 
 def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Slices of rows with a bounded number of values."""
-    size = max(1, _BLOCK_VALUES // max(1, n_columns))
+    size = max(1, BLOCK_VALUES // max(1, n_columns))
     return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
 
 
@@ -79,6 +80,53 @@ def _largest(scores: np.ndarray, k: int) -> np.ndarray:
         equal = np.flatnonzero(scores[row] == least[row])[: k - len(above)]
         found[row] = np.concatenate([above, equal])
     return found
+
+
+def top_k_of_entries(matrix: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`top_k`, of the entries that a sparse matrix has; it costs what they cost.
+
+    Parameters
+    ----------
+    matrix : csr_matrix of shape (n, m)
+        Its entries are put in order of their columns.
+    k : int
+    """
+    matrix.sort_indices()
+    lengths = np.diff(matrix.indptr)
+    columns = np.full((len(lengths), k), -1, dtype=np.int64)
+    values = np.full((len(lengths), k), -np.inf, dtype=matrix.dtype)
+    # Rows of like length are padded together.
+    order = np.argsort(lengths, kind="stable")
+    for part in blocks(len(order), int(lengths.max(initial=1))):
+        rows, width = order[part], int(lengths[order[part]].max())
+        inside = np.arange(width) < lengths[rows][:, None]
+        entry = (matrix.indptr[rows][:, None] + np.arange(width))[inside]
+        padded = np.full((len(rows), width), -np.inf, dtype=matrix.dtype)
+        padded[inside] = matrix.data[entry]
+        where = np.full((len(rows), width + 1), -1, dtype=np.int64)
+        where[:, :-1][inside] = matrix.indices[entry]
+        place, values[rows] = top_k(padded, k)
+        columns[rows] = np.take_along_axis(where, place, axis=1)
+    return columns, values
+
+
+def fill_up(columns, values, fallback) -> tuple[np.ndarray, np.ndarray]:
+    """Lists that end early, continued with the best of a fallback.
+
+    Parameters
+    ----------
+    columns, values : ndarray of shape (n, k)
+        From :func:`top_k`; every value is above those of the fallback.
+    fallback : ndarray of shape (n, m)
+        Scores of columns 0..m-1; those in the lists are overwritten.
+    """
+    k = columns.shape[1]
+    row, place = np.nonzero((columns >= 0) & (columns < fallback.shape[1]))
+    fallback[row, columns[row, place]] = -np.inf
+    more, more_values = top_k(fallback, k)
+    found, best = np.append(columns, more, axis=1), np.append(values, more_values, axis=1)
+    place, best = top_k(best, k)
+    return np.where(place < 0, -1, np.take_along_axis(found, place, axis=1)), best
 
 
 def decode(vocabulary: Vocabulary, positions: np.ndarray) -> np.ndarray:

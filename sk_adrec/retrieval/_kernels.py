@@ -163,10 +163,9 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
         touched = np.empty(n_items, np.int32)
         for start in starts:
             stop = min(start + _CHUNK, n_items)
-            _neighbours(
-                rows, columns, binary, *settings, start, stop, c, touched, ptr, *heaps, least
-            )
-        return heaps
+            part = (start, stop, c, touched, ptr)
+            _neighbours(rows, columns, binary, *settings, *part, *found, least)
+        return found
 
     first, *rest = map_blocks(work, iter(range(threads)), threads)
 

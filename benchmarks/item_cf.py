@@ -34,13 +34,10 @@ from sk_adrec import EASERetriever, ItemCF
 PEERS = ("implicit", "skrecsys")
 N_NEIGHBORS, K = 100, 10
 
-BEAUTY_GRID = {
-    "similarity": ["cosine"],
-    "weighting": [None, "tfidf", "bm25"],
-    "shrinkage": [0.0, 10.0, 50.0],
-    "decay": [0.6, 0.7, 0.8, 1.0],
-    "n_neighbors": [500],
-}
+BEAUTY_GRID = [
+    {"shrinkage": [20.0, 50.0, 100.0, 200.0], "decay": [0.6, 0.7, 0.8], "n_neighbors": [500]},
+    {"weighting": ["tfidf", "bm25"], "shrinkage": [10.0, 50.0], "decay": [0.7]},
+]
 LCFN_GRID = [
     {"weighting": [None, "tfidf", "bm25"], "n_neighbors": [50, 100, 200]},
     {"weighting": ["tfidf"], "inverse_user_frequency": [True], "n_neighbors": [50, 100]},

@@ -237,9 +237,11 @@ class ItemCF(BaseRetriever):
 
     def _last_neighbour(self):
         """Similarity of the last neighbour in each item's list, 0 where the list has room."""
-        indptr = self.similarity_.indptr
+        indptr, n_items = self.similarity_.indptr, self.similarity_.shape[0]
         full = np.diff(indptr) >= self.n_neighbors
-        last = np.zeros(len(full))
+        last = np.zeros(n_items)
+        if self.n_neighbors >= n_items - 1:
+            return last
         last[full] = self.similarity_.data[indptr[1:][full] - 1]
         # Rounded, the last one itself must not fall out.
         return last * (1 - _ROUNDING)

@@ -190,7 +190,7 @@ def read_labels(y, weight: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]
             classes = np.array([0, 1], dtype=y.dtype)
         elif len(classes) == 1:
             raise ValueError(
-                f"y must have two classes, got one class: {classes[0]!r} in all {len(used)} rows "
+                f"y must have two classes, got one class: {classes.tolist()[0]!r} in all {len(used)} rows "
                 "of positive weight. Leave y out if they all are positive."
             )
     check_two_classes(classes, used)

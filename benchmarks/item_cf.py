@@ -157,6 +157,7 @@ def speed(name, data, repeats, n_users):
             python = peer_python(peer, HERE / ".envs")
             command = [python, HERE / "peers" / f"run_{peer}.py", path]
             command += ["--k", str(K), "--neighbors", str(N_NEIGHBORS), "--users", str(n_users)]
+            command = list(map(str, command))
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs[peer].append(json.loads(done.stdout.splitlines()[-1]))
     return {"pairs": len(log), "users_served": len(users), "k": K, "runs": runs}

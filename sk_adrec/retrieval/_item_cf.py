@@ -209,6 +209,22 @@ class ItemCF(BaseRetriever):
         found[found == 0] = -np.inf
         return found
 
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "similarity_" in state:
+            # As plain arrays, which skops trusts.
+            s = state["similarity_"]
+            state["similarity_"] = [s.indptr, s.indices, s.data]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "similarity_" in state:
+            indptr, indices, data = state["similarity_"]
+            self.similarity_ = sparse.csr_matrix(
+                (data, indices, indptr), shape=(len(indptr) - 1,) * 2
+            )
+
     def _scores_left_out(self, interactions, x, similarity, users, items):
         """Scores of pairs as if the pair had not happened.
 

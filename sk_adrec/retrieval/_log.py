@@ -190,8 +190,8 @@ def read_labels(y, weight: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]
             classes = np.array([0, 1], dtype=y.dtype)
         elif len(classes) == 1:
             raise ValueError(
-                f"y must have two classes, got one class: {classes.tolist()[0]!r} in all {len(used)} rows "
-                "of positive weight. Leave y out if they all are positive."
+                f"y must have two classes, got one class: {classes.tolist()[0]!r} in all "
+                f"{len(used)} rows of positive weight. Leave y out if they all are positive."
             )
     check_two_classes(classes, used)
     return classes, y == classes[1]

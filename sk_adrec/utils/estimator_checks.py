@@ -40,6 +40,14 @@ from ._checks_learning import (
     check_parameters_as_given_learn,
     check_sample_weight_equals_repetition,
 )
+from ._checks_retrieval import (
+    check_positives_only,
+    check_recommend,
+    check_recommend_shortfall,
+    check_retriever_failed_fit,
+    check_retriever_integer_ids,
+    check_retriever_score,
+)
 from ._checks_state import (
     check_clone_and_set_params,
     check_failed_fit,
@@ -129,14 +137,30 @@ _RANKER: tuple[Check, ...] = (
     check_permutation_importance,
     check_validation_rows_in_pipeline,
 )
-_CHECKS = {"transformer": _ANY, "ranker": (*_ANY, *_RANKER)}
+# A retriever need not look at columns that it does not name.
+_ALL_COLUMNS = (check_failed_fit, check_infinity_raises)
+_RETRIEVER: tuple[Check, ...] = (
+    check_recommend,
+    check_recommend_shortfall,
+    check_retriever_integer_ids,
+    check_positives_only,
+    check_retriever_failed_fit,
+    check_retriever_score,
+    check_string_labels,
+    check_predicts_in_fresh_process,
+)
+_CHECKS = {
+    "transformer": _ANY,
+    "ranker": (*_ANY, *_RANKER),
+    "retriever": (*(check for check in _ANY if check not in _ALL_COLUMNS), *_RETRIEVER),
+}
 
 __all__ = [
     "check_estimator",
     "estimator_kind",
     "parametrize_with_checks",
     "yield_checks",
-    *sorted(check.__name__ for check in {*_ANY, *_RANKER}),
+    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_RETRIEVER}),
 ]
 
 

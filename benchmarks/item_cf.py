@@ -39,10 +39,10 @@ BEAUTY_GRID = [
     {"weighting": ["tfidf", "bm25"], "shrinkage": [10.0, 50.0], "decay": [0.7]},
 ]
 LCFN_GRID = [
-    {"weighting": [None, "tfidf", "bm25"], "n_neighbors": [50, 100, 200]},
-    {"weighting": ["tfidf"], "inverse_user_frequency": [True], "n_neighbors": [50, 100]},
-    {"similarity": ["jaccard"], "n_neighbors": [50, 100]},
-    {"similarity": ["conditional"], "alpha": [0.3, 0.5, 0.7], "n_neighbors": [50, 100, 200]},
+    {"weighting": [None, "tfidf"], "n_neighbors": [100, 200, 400]},
+    {"weighting": ["tfidf"], "inverse_user_frequency": [True], "n_neighbors": [100, 200, 400]},
+    {"similarity": ["jaccard"], "n_neighbors": [100, 200]},
+    {"similarity": ["conditional"], "alpha": [0.3, 0.5], "n_neighbors": [100, 200]},
 ]
 EASE_GRID = {"l2": [200.0, 500.0, 1000.0]}
 

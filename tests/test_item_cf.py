@@ -51,15 +51,15 @@ def test_neighbours_are_the_most_similar_items(kind, shrinkage):
     users = sets_of(log)
     model = ItemCF(similarity=kind, shrinkage=shrinkage, alpha=0.3, n_neighbors=6).fit(log)
     found, similarity = model.similar_items(model.items_, k=8)
-    for j, row, values in zip(model.items_, found, similarity):
+    for i, row, values in zip(model.items_, found, similarity):
         slow = {
-            i: slow_similarity(users, j, i, kind, shrinkage=shrinkage, alpha=0.3)
-            for i in model.items_
-            if i != j
+            j: slow_similarity(users, j, i, kind, shrinkage=shrinkage, alpha=0.3)
+            for j in model.items_
+            if j != i
         }
         best = sorted((s for s in slow.values() if s > 0), reverse=True)[:6]
         np.testing.assert_allclose(values[: len(best)], best, rtol=1e-5)
-        np.testing.assert_allclose([slow[i] for i in row[: len(best)]], best, rtol=1e-5)
+        np.testing.assert_allclose([slow[j] for j in row[: len(best)]], best, rtol=1e-5)
         assert (row[len(best) :] == -1).all()
         assert (values[len(best) :] == -np.inf).all()
 
@@ -85,6 +85,21 @@ def test_scores_sum_decayed_similarities_to_the_recent_history(exclude_seen):
         expected = sorted(slow.values(), reverse=True)[:5]
         np.testing.assert_allclose(values, expected, rtol=1e-5)
         np.testing.assert_allclose([slow[i] for i in row], expected, rtol=1e-5)
+
+
+def test_scores_count_only_the_nearest_of_the_scored_item():
+    log = random_log(250)
+    sets = sets_of(log)
+    model = ItemCF(n_neighbors=3).fit(log)
+    nearest_of = dict(zip(model.items_, model.similar_items(model.items_, k=3)[0]))
+    found, scores = model.recommend(np.arange(30), k=10, exclude_seen=False)
+    for user, row, values in zip(range(30), found, scores):
+        history = set(log.loc[log["user_id"] == user, "item_id"])
+        slow = [
+            sum(slow_similarity(sets, j, i, "cosine") for j in history & set(nearest_of[i]))
+            for i in row
+        ]
+        np.testing.assert_allclose(values, slow, rtol=1e-5)
 
 
 def test_both_routes_find_the_same():

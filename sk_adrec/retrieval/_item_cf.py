@@ -1,6 +1,7 @@
 """Items that share users with those of the user's history.
 
-Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004.
+Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", WWW 2001;
+similarities as in Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ _ROUNDING = 1e-4
 class ItemCF(BaseRetriever):
     r"""Items that share users with those of the user's history.
 
-    The similarity of items j and i is their weighted co-occurrence in users, normalised, and only
-    the `n_neighbors` largest are kept for each j. An item's score for a user sums the
-    similarities of the history to it, recent items counting more:
+    The similarity of items j and i is their weighted co-occurrence in users, normalised. An item's
+    score for a user sums its similarities to the items j of the history that are among its
+    nearest, N_i, the `n_neighbors` most similar; recent items count more:
 
     .. math::
 
-        s_{ui} = \sum_{j \in H_u} w_{uj} \, \delta^{\mathrm{age}(j)} \,
+        s_{ui} = \sum_{j \in H_u \cap N_i} w_{uj} \, \delta^{\mathrm{age}(j)} \,
         \frac{c_{ij}}{d_{ij} + h}, \qquad c_{ij} = \sum_u x_{ui} x_{uj}
 
     with :math:`d_{ij} = |x_i| |x_j|` (cosine), :math:`|x_i|^2 + |x_j|^2 - c_{ij}` (Jaccard) or
@@ -46,8 +47,8 @@ class ItemCF(BaseRetriever):
         Column of the time, of numbers or dates; equal times are ordered by row. None: a user's
         rows are in order. It matters where `decay` or `max_history` is set.
     n_neighbors : int, default=100
-        Similar items kept of each item. More find more for users of few items, at the cost of
-        memory and time; 20 to 500.
+        Nearest items kept of each item. More find more for users of few items, at the cost of
+        memory and time; 50 to 500.
     similarity : {"cosine", "jaccard", "conditional"}, default="cosine"
         How co-occurrence is normalised. "conditional" is the share of j's users that have i; it
         favours popular items, which `alpha` takes back.
@@ -73,7 +74,7 @@ class ItemCF(BaseRetriever):
     Attributes
     ----------
     similarity_ : csr_matrix of shape (n_items, n_items), float32
-        Row j: the items most similar to j, the most similar first. Items are numbered as in
+        Row i: N_i and its similarities, the most similar first. Items are numbered as in
         ``items_``.
     %(retriever)s
 
@@ -96,6 +97,9 @@ class ItemCF(BaseRetriever):
 
     References
     ----------
+    Sarwar, Karypis, Konstan and Riedl (2001), "Item-Based Collaborative Filtering Recommendation
+    Algorithms", WWW.
+
     Deshpande and Karypis (2004), "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22(1).
 
     Examples
@@ -174,6 +178,7 @@ class ItemCF(BaseRetriever):
         self.similarity_ = nearest(
             interactions.matrix(x), similarity, self.n_neighbors, n_threads(self.n_jobs)
         )
+        self._by_history_item = self.similarity_.T.tocsr()
         return partial(self._scores_left_out, interactions, x, similarity)
 
     def _profile(self, histories: Interactions) -> Interactions:
@@ -185,14 +190,14 @@ class ItemCF(BaseRetriever):
         return replace(recent, weight=weight.astype(np.float32))
 
     def _score_items(self, histories):
-        return (self._profile(histories).matrix() @ self.similarity_).toarray()
+        return (self._profile(histories).matrix() @ self._by_history_item).toarray()
 
     def _best_items(self, histories, k, exclude_seen, allowed):
         if allowed is not None:
             return super()._best_items(histories, k, exclude_seen, allowed)
         seen = histories if exclude_seen else histories.select(np.zeros(len(histories.items), bool))
         positions, scores = best_linked(
-            self._profile(histories).matrix(), self.similarity_, seen.matrix(), k
+            self._profile(histories).matrix(), self._by_history_item, seen.matrix(), k
         )
         if (positions >= 0).all():
             return positions, scores
@@ -210,10 +215,11 @@ class ItemCF(BaseRetriever):
         return found
 
     def __getstate__(self):
-        state = super().__getstate__()
+        state = dict(super().__getstate__())
         if "similarity_" in state:
-            # As plain arrays, which skops trusts.
+            # As plain arrays, which skops trusts; its transpose follows from them.
             s = state["similarity_"]
+            del state["_by_history_item"]
             state["similarity_"] = [s.indptr, s.indices, s.data]
         return state
 
@@ -224,6 +230,7 @@ class ItemCF(BaseRetriever):
             self.similarity_ = sparse.csr_matrix(
                 (data, indices, indptr), shape=(len(indptr) - 1,) * 2
             )
+            self._by_history_item = self.similarity_.T.tocsr()
 
     def _scores_left_out(self, interactions, x, similarity, users, items):
         """Scores of pairs as if the pair had not happened.
@@ -231,7 +238,7 @@ class ItemCF(BaseRetriever):
         The co-occurrence of item i and the rest of u's history loses what u adds to it, and so does
         the norm of i. What falls below the last neighbour of a full list is no neighbour.
         (NOTE[DIFF] User u still counts in the idf of "tfidf" and "bm25", and the item that would
-        take the place of i in a list does not.)
+        take a place that falls free in the list does not.)
         """
         histories = interactions.take(users)
         pair = histories.items == np.repeat(items, histories.lengths)
@@ -241,26 +248,32 @@ class ItemCF(BaseRetriever):
         profile = self._profile(histories.select(~pair))
         row, j = profile.users(), profile.items
         squares = np.bincount(interactions.items, x.astype(np.float64) ** 2, interactions.n_items)
-        a, _ = similarity.factors(squares)
-        b_with = similarity.factors(squares)[1][items][row]
-        b_without = similarity.factors(squares[items] - x_ui**2)[1][row]
-        s = _entries(self.similarity_, j, items[row])
-        with_pair = similarity.co_occurrence(s, a[j], b_with)
-        c = with_pair - x_ui[row] * weighted.weight
-        s = similarity.of(np.where(c > _ROUNDING * with_pair, c, 0), a[j], b_without)
-        s[s < self._last_neighbour()[j]] = 0
+        a, b = similarity.factors(squares)
+        b_left = similarity.factors(squares[items] - x_ui**2)[1]
+        s = _entries(self.similarity_, items[row], j)
+        c_with = similarity.co_occurrence(s, a[j], b[items][row])
+        c = c_with - x_ui[row] * weighted.weight
+        s = similarity.of(np.where(c > _ROUNDING * c_with, c, 0), a[j], b_left[row])
+        last, s_last = self._last_neighbours(items)
+        c_last = similarity.co_occurrence(s_last, a[last], b[items])
+        # Rounded, the last one itself must not fall out.
+        least = similarity.of(c_last, a[last], b_left) * (1 - _ROUNDING)
+        s[s < least[row]] = 0
         return np.bincount(row, profile.weight * s, len(users))
 
-    def _last_neighbour(self):
-        """Similarity of the last neighbour in each item's list, 0 where the list has room."""
+    def _last_neighbours(self, items):
+        """The last neighbour in the lists of some items, and its similarity.
+
+        It is 0 where nothing could take a place in the list: it has room, or all items.
+        """
         indptr, n_items = self.similarity_.indptr, self.similarity_.shape[0]
-        full = np.diff(indptr) >= self.n_neighbors
-        last = np.zeros(n_items)
+        last, s_last = np.zeros(len(items), dtype=np.int64), np.zeros(len(items))
         if self.n_neighbors >= n_items - 1:
-            return last
-        last[full] = self.similarity_.data[indptr[1:][full] - 1]
-        # Rounded, the last one itself must not fall out.
-        return last * (1 - _ROUNDING)
+            return last, s_last
+        full = np.diff(indptr)[items] >= self.n_neighbors
+        ends = indptr[items[full] + 1] - 1
+        last[full], s_last[full] = self.similarity_.indices[ends], self.similarity_.data[ends]
+        return last, s_last
 
 
 def _entries(matrix: sparse.csr_matrix, rows, columns) -> np.ndarray:

@@ -109,11 +109,12 @@ def nearest(matrix, similarity: Similarity, n_neighbors: int, threads: int) -> s
     Returns
     -------
     csr_matrix of shape (n_items, n_items), float32
-        Row j holds s(j, i) > 0, descending; of equal ones the item with the smaller number wins.
+        Row i holds s(j, i) > 0, descending; of equal ones the item with the smaller number wins.
     """
     by_item = matrix.T.tocsr()  # users ascending
     squares = np.bincount(matrix.indices, matrix.data.astype(np.float64) ** 2, matrix.shape[1])
-    a, b = similarity.factors(squares)
+    # Rows are of items i, whose factor is b.
+    b, a = similarity.factors(squares)
     n_neighbors = min(n_neighbors, max(1, matrix.shape[1] - 1))
     if kernels is not None:
         return kernels.nearest(by_item, similarity, a, b, n_neighbors, threads)

@@ -1,5 +1,6 @@
 """For every test and doctest: the threads' manners, and no file outside temporary folders."""
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -8,6 +9,10 @@ import tempfile
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+# Compiled loops of an extra: there is nothing to collect where it is not installed.
+collect_ignore = [] if importlib.util.find_spec("numba") else ["sk_adrec/retrieval/_kernels.py"]
 
 
 def pytest_configure(config):

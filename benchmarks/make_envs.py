@@ -1,8 +1,8 @@
 """Create one virtual environment per peer library under benchmarks/.envs.
 
 The peers' pins conflict (NextRec wants numpy < 2 and pandas < 2), so each has its own
-environment. torch is installed first, from peers/constraints.txt, so that pip takes a local
-CPU build where there is one instead of the newest build with several GB of CUDA.
+environment. Where a peer needs torch, it is installed first, from peers/constraints.txt, so that
+pip takes a local CPU build where there is one instead of the newest build with several GB of CUDA.
 
     python benchmarks/make_envs.py                  # all peers, a few minutes
     python benchmarks/make_envs.py fuxictr nextrec  # some
@@ -27,7 +27,10 @@ PEERS = {
     "nextrec": ["nextrec==0.6.14"],
     "fuxictr": ["fuxictr==2.3.10"],
     "rectools": ["rectools[torch]==0.19.0"],
+    "implicit": ["implicit==0.7.3"],
+    "skrecsys": ["skrecsys==0.9.0"],
 }
+WITHOUT_TORCH = ("implicit", "skrecsys")
 
 
 def peer_python(peer, envs):
@@ -42,7 +45,8 @@ def make_env(peer, envs):
     if not python.exists():
         venv.create(envs / peer, with_pip=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS]
-    subprocess.run([*pip, "torch"], check=True)
+    if peer not in WITHOUT_TORCH:
+        subprocess.run([*pip, "torch"], check=True)
     subprocess.run([*pip, *PEERS[peer]], check=True)
 
 

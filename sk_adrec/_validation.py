@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import numbers
 import warnings
 from contextlib import contextmanager
@@ -25,6 +26,44 @@ def is_frame(X) -> bool:
     if hasattr(X, "iloc"):
         return X.ndim == 2
     return nw.dependencies.is_into_dataframe(X)
+
+
+def read_column(X, column, name="group", use="to group by"):
+    """A column of X, by its name in a frame or its position in an array.
+
+    Parameters
+    ----------
+    X : data frame or array-like of shape (n_samples, n_features)
+    column : str or int
+    name, use : str, default="group", "to group by"
+        The parameter that names the column and what the column is for: for messages.
+
+    Raises
+    ------
+    ValueError
+        If X has no such column.
+    """
+    if hasattr(X, "tocsr"):
+        raise ValueError(
+            f"X is a sparse matrix, whose column {column!r} cannot be read as {name}s: pass X as a "
+            "data frame or array, or the groups as metadata to make_scorer(gauc_score, "
+            "response_method='predict_proba').set_score_request(groups=True)"
+        )
+    if not is_frame(X):
+        array = np.asarray(X)
+        n_columns = array.shape[1] if array.ndim == 2 else 0
+        if not isinstance(column, int | np.integer) or not -n_columns <= column < n_columns:
+            raise ValueError(
+                f"{name} must be the position of one of {n_columns} columns where X is an "
+                f"array, got {column!r}: pass such a number, or X as a data frame"
+            )
+        return array[:, column]
+    names = list(X.columns)
+    if column not in names:
+        close = difflib.get_close_matches(str(column), map(str, names), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"its columns are {names}"
+        raise ValueError(f"X has no column {column!r} {use}: {hint}")
+    return X[column]
 
 
 def check_X(estimator, X, *, reset: bool):

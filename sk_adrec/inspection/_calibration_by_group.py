@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaincinv
 
-from .._validation import check_number
+from .._validation import check_number, read_column
 from ..metrics._checks import check_probabilities, check_weights, group_codes, is_positive
-from ..metrics._scorers import read_column
+from ._pyplot import pyplot
 
 _CALIBRATED, _WRONG = "#9aa5b1", "#c2410c"
 _BAR_HEIGHT = 0.7
@@ -223,7 +223,7 @@ class CalibrationByGroupDisplay:
             If matplotlib is not installed.
         """
         check_number("max_groups", max_groups, 1, integer=True)
-        plt = _pyplot()
+        plt = pyplot("CalibrationByGroupDisplay")
         heaviest = self.table["weight"].to_numpy().argsort(kind="stable")[::-1][:max_groups]
         drawn = self.table.iloc[np.sort(heaviest)]
         if ax is None:
@@ -320,14 +320,3 @@ def _ratios(positive, p, groups, weight, confidence_level):
         table["high"] = np.where(n > 0, table["expected"] / least, np.inf)
     table = table[table["weight"] > 0]
     return table.sort_values("ratio", ascending=False, kind="stable")
-
-
-def _pyplot():
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "CalibrationByGroupDisplay draws with matplotlib, which is not installed: "
-            'pip install "sk-adrec[plot]"'
-        ) from error
-    return plt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 # Labels of which a single one still says whether it is the positive one.
@@ -150,3 +151,26 @@ def group_codes(groups, like) -> tuple[np.ndarray, pd.Index]:
     check_consistent_length(like, groups)
     codes, values = pd.factorize(groups)
     return codes, pd.Index(values)
+
+
+def sort_by_group(codes, n_groups, order) -> tuple[np.ndarray, np.ndarray]:
+    """Move rows to their groups; within a group they keep the given order.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        The group of each row, from 0 to n_groups - 1.
+    n_groups : int
+    order : ndarray of shape (n,), n <= n_samples
+        The rows to sort.
+
+    Returns
+    -------
+    order : ndarray of shape (n,)
+    first : ndarray of shape (n_groups,)
+        Where in it each group begins.
+    """
+    # Building a sparse matrix by rows is a counting sort, which keeps the order within a group.
+    cells = (np.broadcast_to(np.int8(1), len(order)), (codes[order], np.arange(len(order))))
+    matrix = sparse.csr_array(sparse.coo_array(cells, shape=(n_groups, len(order))))
+    return order[matrix.indices], matrix.indptr[:-1]

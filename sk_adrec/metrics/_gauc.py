@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ._checks import check_scores, check_weights, group_codes, is_positive
+from ._checks import check_scores, check_weights, group_codes, is_positive, sort_by_group
 
 
 def gauc_score(y_true, y_score, groups, *, sample_weight=None, pos_label=None):
@@ -126,7 +125,7 @@ def _class_weight(member, weight):
 
 def _auc_by_group(positive, score, codes, weight, w_pos, w_neg):
     """AUC of each group, shape (n_groups,); every group holds both classes, of total weight w_*."""
-    order, first_row = _sort_within_groups(score, codes, len(w_pos))
+    order, first_row = sort_by_group(codes, len(w_pos), np.argsort(score))
     positive, score, codes = positive[order], score[order], codes[order]
     neg, pos = ~positive, positive
     if weight is not None:
@@ -146,13 +145,3 @@ def _auc_by_group(positive, score, codes, weight, w_pos, w_neg):
     below -= below[first_run][codes[run]]
     wins = np.add.reduceat(pos * (below + 0.5 * neg), first_run)
     return wins / (w_pos * w_neg) if weight is None else wins
-
-
-def _sort_within_groups(score, codes, n_groups):
-    """Order of the rows by group, then score, and the position of each group's first row."""
-    by_score = np.argsort(score)
-    # Building a sparse matrix by rows is a counting sort, which keeps the order within a group.
-    n = len(codes)
-    cells = (np.broadcast_to(np.int8(1), n), (codes[by_score], np.arange(n)))
-    matrix = sparse.csr_array(sparse.coo_array(cells, shape=(n_groups, n)))
-    return by_score[matrix.indices], matrix.indptr[:-1]

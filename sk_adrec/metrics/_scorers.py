@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
-from .._validation import is_frame
+from .._validation import read_column
 from ._calibration import expected_calibration_error, normalized_entropy_score
 from ._gauc import gauc_score
 
@@ -113,12 +111,12 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     return _LossScorer(name, expected_calibration_error, params)
 
 
-class _Scorer:
-    """What scikit-learn asks of a scorer: the call, its metadata, and whether it takes weights."""
+class WeightedScorer:
+    """What scikit-learn asks of a scorer beside the call: its name, and that it takes weights."""
 
-    def __init__(self, name):
-        self._name = name
-        self._request = MetadataRequest(owner=name)
+    def __init__(self, owner):
+        self._name = owner
+        self._request = MetadataRequest(owner=owner)
         self._request.score.add_request(param="sample_weight", alias=None)
 
     def __repr__(self):
@@ -138,7 +136,7 @@ class _Scorer:
         return True
 
 
-class _GaucScorer(_Scorer):
+class _GaucScorer(WeightedScorer):
     def __init__(self, group):
         super().__init__(f"make_gauc_scorer(group={group!r})")
         self.group = group
@@ -153,7 +151,7 @@ class _GaucScorer(_Scorer):
         return gauc_score(clicked, score, groups, sample_weight=sample_weight)
 
 
-class _LossScorer(_Scorer):
+class _LossScorer(WeightedScorer):
     """Minus a metric of the probabilities of ``classes_[1]``."""
 
     def __init__(self, name, metric, params):
@@ -186,29 +184,3 @@ def is_second_class(estimator, y) -> np.ndarray:
             f"{list(classes)}, got {next(iter(unseen))!r}"
         )
     return y == classes[1]
-
-
-def read_column(X, group):
-    """The column of X that holds the groups, by name or position; other ones raise ValueError."""
-    if hasattr(X, "tocsr"):
-        raise ValueError(
-            f"X is a sparse matrix, whose column {group!r} cannot be read as groups: pass X as a "
-            "data frame or array, or the groups as metadata to make_scorer(gauc_score, "
-            "response_method='predict_proba').set_score_request(groups=True)"
-        )
-    if not is_frame(X):
-        array = np.asarray(X)
-        if array.ndim != 2:
-            raise ValueError(f"X must have two dimensions, got {array.ndim}: pass rows and columns")
-        if not isinstance(group, int | np.integer) or not -array.shape[1] <= group < array.shape[1]:
-            raise ValueError(
-                f"group must be the position of one of {array.shape[1]} columns where X is an "
-                f"array, got {group!r}: pass such a number, or X as a data frame"
-            )
-        return array[:, group]
-    names = list(X.columns)
-    if group not in names:
-        close = difflib.get_close_matches(str(group), map(str, names), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"its columns are {names}"
-        raise ValueError(f"X has no column {group!r} to group by: {hint}")
-    return X[group]

@@ -127,6 +127,20 @@ class Vocabulary:
         # Not found is position -1, hence code 1.
         return pc.fill_null(found, UNKNOWN - FIRST_KNOWN).to_numpy() + np.int32(FIRST_KNOWN)
 
+    def in_order(self, order: np.ndarray | None = None) -> Self:
+        """The same ids in another order: by their positions now, None = sorted as by `fit`."""
+        other = type(self)(min_frequency=self.min_frequency)
+        known = self._known
+        if order is None:
+            other._known = _sort(known)
+        else:
+            other._known = known[order] if isinstance(known, np.ndarray) else known.take(order)
+        return other
+
+    def translate(self, other: Vocabulary) -> np.ndarray:
+        """Codes that another vocabulary gives to the ids, shape (n_known,), int32."""
+        return other.lookup(self._known)
+
     def _known_list(self) -> list:
         known = self._known
         return known.tolist() if isinstance(known, np.ndarray) else known.to_pylist()

@@ -109,6 +109,23 @@ PARAMETERS = {
     dtype : {"float32", "float64"}, default="float32"
         Type of parameters and numbers; "float64" for exactness at half the speed.
     """,
+    "user": """
+    user : str or int, default="user_id"
+        Column of the user's id, by name or position. The columns of an array without names are
+        read in the order user, item, with a warning.
+    """,
+    "item": """
+    item : str or int, default="item_id"
+        Column of the item's id, by name or position.
+    """,
+    "n_jobs": """
+    n_jobs : int, default=None
+        Threads. None = as many as this process may use, -1 likewise.
+    """,
+    "random_state_of_calibration": """
+    random_state : int, RandomState instance or None, default=None
+        Seed of the pairs that probabilities are calibrated on. Nothing else is random.
+    """,
     "random_state": """
     random_state : int, RandomState instance or None, default=None
         Seed of the initial vectors, of shuffling and of dropout. An int makes fits reproducible.
@@ -134,6 +151,24 @@ ATTRIBUTES = {
     "classes_": """
     classes_ : ndarray of shape (2,)
         The two labels, sorted; probabilities and logits are of ``classes_[1]`` where one is asked.
+    """,
+    "retriever": """
+    classes_ : ndarray of shape (2,)
+        The labels; ``classes_[1]`` is the positive one. [0, 1] without y.
+    items_ : ndarray of shape (n_items,)
+        Ids of the items, the most popular first.
+    users_ : ndarray of shape (n_users,)
+        Ids of the users, sorted.
+    popularity_ : ndarray of shape (n_items,)
+        Share of each item in the positives' weight, descending.
+    score_curve_, popularity_curve_ : (ndarray, ndarray)
+        Scores, or popularities of items for users without history, and their probabilities.
+    base_rate_ : float
+        Share of the positive class, 0.5 without negatives.
+    n_features_in_ : int
+        Number of columns in fit.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names.
     """,
     "torch": """
     net_ : skorch.NeuralNet

@@ -59,6 +59,14 @@ from ._checks_next_item import (
     check_next_item_recommends,
     history_rows,
 )
+from ._checks_retrieval import (
+    check_positives_only,
+    check_recommend,
+    check_recommend_shortfall,
+    check_retriever_failed_fit,
+    check_retriever_integer_ids,
+    check_retriever_score,
+)
 from ._checks_state import (
     check_clone_and_set_params,
     check_failed_fit,
@@ -192,6 +200,18 @@ _MULTITASK: tuple[Check, ...] = (
     check_columns_in_tools,
     check_calibrated_labels,
 )
+# A retriever need not look at columns that it does not name.
+_ALL_COLUMNS = (check_failed_fit, check_infinity_raises)
+_RETRIEVER: tuple[Check, ...] = (
+    check_recommend,
+    check_recommend_shortfall,
+    check_retriever_integer_ids,
+    check_positives_only,
+    check_retriever_failed_fit,
+    check_retriever_score,
+    check_string_labels,
+    check_predicts_in_fresh_process,
+)
 _CHECKS = {
     "transformer": _ANY,
     "ranker": (*_ANY, *_RANKER),
@@ -202,6 +222,7 @@ _CHECKS = {
     ),
     # A label of two classes is a funnel of one stage.
     "multitask": (*_ANY, *_RANKER, *_MULTITASK),
+    "retriever": (*(check for check in _ANY if check not in _ALL_COLUMNS), *_RETRIEVER),
 }
 
 __all__ = [
@@ -209,7 +230,7 @@ __all__ = [
     "estimator_kind",
     "parametrize_with_checks",
     "yield_checks",
-    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_NEXT_ITEM, *_MULTITASK}),
+    *sorted(check.__name__ for check in {*_ANY, *_RANKER, *_NEXT_ITEM, *_MULTITASK, *_RETRIEVER}),
 ]
 
 

@@ -1,0 +1,204 @@
+"""Accuracy of ItemCF and EASERetriever on two fixed splits, and their speed beside two libraries.
+
+    python benchmarks/item_cf.py beauty --data DATA        # grid on validation, test read once
+    python benchmarks/item_cf.py ml-1m-lcfn --data DATA
+    python benchmarks/item_cf.py speed --data DATA --log ml-1m      # or zipf, without data
+    python benchmarks/make_envs.py implicit skrecsys       # before the first `speed`
+
+DATA (or the variable SK_ADREC_BENCHMARK_DATA) is a folder with ``beauty-bert4rec``, ``ml-1m-lcfn``
+and ``ml-1m``; the README says where they come from. Results go to ``results/item_cf_<what>.json``.
+
+Beauty: a user's last item is the test, the one before it the validation; the best NDCG@10 on
+validation wins, the winner is fitted again on all but the test items. All items are ranked but
+those that the user has seen. ml-1m-lcfn: the test rows of UltraGCN's split; a tenth of each user's
+training rows, drawn at random, is the validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import protocol
+from make_envs import HERE, peer_python
+from sklearn.model_selection import GridSearchCV
+
+from sk_adrec import EASERetriever, ItemCF
+
+PEERS = ("implicit", "skrecsys")
+N_NEIGHBORS, K = 100, 10
+
+BEAUTY_GRID = [
+    {"shrinkage": [20.0, 50.0, 100.0, 200.0], "decay": [0.6, 0.7, 0.8], "n_neighbors": [500]},
+    {"weighting": ["tfidf", "bm25"], "shrinkage": [10.0, 50.0], "decay": [0.7]},
+]
+LCFN_GRID = [
+    {"weighting": [None, "tfidf"], "n_neighbors": [100, 200, 400]},
+    {"weighting": ["tfidf"], "inverse_user_frequency": [True], "n_neighbors": [100, 200, 400]},
+    {"similarity": ["jaccard"], "n_neighbors": [100, 200]},
+    {"similarity": ["conditional"], "alpha": [0.3, 0.5], "n_neighbors": [100, 200]},
+]
+EASE_GRID = {"l2": [200.0, 500.0, 1000.0]}
+
+
+def ranked(model, users, items, k):
+    """HR@k, recall@k and NDCG@k of held-out pairs, means over their users, by the definitions.
+
+    It shares no code with the estimator's own `score`.
+    """
+    relevant = pd.Series(items).groupby(np.asarray(users)).agg(set)
+    found, _ = model.recommend(relevant.index.to_numpy(), k=k)
+    gain = 1 / np.log2(np.arange(2, k + 2))
+    hits = np.array([[item in wanted for item in row] for row, wanted in zip(found, relevant)])
+    n = relevant.map(len).to_numpy()
+    best = np.cumsum(gain)[np.minimum(n, k) - 1]
+    return {
+        f"hr@{k}": float(hits.any(axis=1).mean()),
+        f"recall@{k}": float((hits.sum(axis=1) / n).mean()),
+        f"ndcg@{k}": float((hits @ gain / best).mean()),
+        "users": len(relevant),
+    }
+
+
+def search(model, grid, log, train, valid):
+    """The best of a grid on validation rows, fitted again on all; and what was tried."""
+    found = GridSearchCV(model, grid, cv=[(train, valid)], error_score="raise").fit(log)
+    tried = [
+        {"setting": setting, "valid_ndcg@10": float(score)}
+        for setting, score in zip(found.cv_results_["params"], found.cv_results_["mean_test_score"])
+    ]
+    return (
+        found.best_estimator_,
+        found.best_params_,
+        sorted(tried, key=lambda one: -one["valid_ndcg@10"]),
+    )
+
+
+def beauty(data):
+    """ItemCF on Amazon Beauty, leave-last-out."""
+    log = pd.read_parquet(data / "beauty-bert4rec" / "interactions.parquet")
+    from_last = log.groupby("user")["pos"].transform("max") - log["pos"]
+    test = log[from_last == 0]
+    log, from_last = log[from_last > 0].reset_index(drop=True), from_last[from_last > 0].to_numpy()
+    model = ItemCF(user="user", item="item", time="pos", random_state=0)
+    best, setting, tried = search(
+        model, BEAUTY_GRID, log, np.flatnonzero(from_last > 1), np.flatnonzero(from_last == 1)
+    )
+    return {
+        "ItemCF": {"setting": setting, **ranked(best, test["user"], test["item"], K)},
+        "tried": tried,
+    }
+
+
+def lcfn(data):
+    """ItemCF and EASERetriever on UltraGCN's split of MovieLens-1M."""
+    log = pd.read_parquet(data / "ml-1m-lcfn" / "interactions.parquet")
+    test = log[log["split"] == "test"]
+    log = log.loc[log["split"] == "train", ["user", "item"]].reset_index(drop=True)
+    drawn = np.random.default_rng(0).random(len(log)) < 0.1
+    train, valid = np.flatnonzero(~drawn), np.flatnonzero(drawn)
+    names = {"user": "user", "item": "item", "random_state": 0}
+    result = {}
+    for name, model, grid in (
+        ("ItemCF", ItemCF(**names), LCFN_GRID),
+        ("EASERetriever", EASERetriever(**names), EASE_GRID),
+    ):
+        best, setting, tried = search(model, grid, log, train, valid)
+        measured = ranked(best, test["user"], test["item"], 20)
+        result[name] = {"setting": setting, **measured, "tried": tried}
+    plain = ItemCF(**names).fit(log)
+    result["plain cosine"] = ranked(plain, test["user"], test["item"], 20)
+    return result
+
+
+def zipf_log(n_rows=20_000_000, n_users=138_000, n_items=27_000, seed=0):
+    """Distinct pairs of about `n_rows` draws: items by a Zipf law, users log-normally active."""
+    rng = np.random.default_rng(seed)
+
+    def draw(p):
+        edges = np.cumsum(p / p.sum())
+        return np.minimum(np.searchsorted(edges, rng.random(n_rows)), len(p) - 1)
+
+    user = draw(rng.lognormal(0, 1, n_users))
+    item = draw(1 / np.arange(1, n_items + 1) ** 0.8)
+    pair = rng.permutation(np.unique(user * n_items + item))
+    return pair // n_items, pair % n_items
+
+
+def read_log(name, data):
+    """Users and items of a log to time."""
+    if name == "zipf":
+        return zipf_log()
+    ratings = pd.read_parquet(data / "ml-1m" / "ratings.parquet", columns=["user_id", "movie_id"])
+    return ratings["user_id"].to_numpy(), ratings["movie_id"].to_numpy()
+
+
+def speed(name, data, repeats, n_users):
+    """Seconds to fit from raw ids and to recommend, ours and the peers', in turns."""
+    protocol.CACHE.mkdir(parents=True, exist_ok=True)
+    path = protocol.CACHE / f"item_cf_{name}.npz"
+    if not path.exists():
+        user, item = read_log(name, data)
+        np.savez(path, user=user, item=item)
+    with np.load(path) as arrays:
+        log = pd.DataFrame({"user_id": arrays["user"], "item_id": arrays["item"]})
+    users = np.unique(log["user_id"])[:n_users]
+    runs = {peer: [] for peer in ("sk_adrec", *PEERS)}
+    ItemCF(n_neighbors=N_NEIGHBORS).fit(log.head(1000))  # numba compiles, or loads its cache
+    for _ in range(repeats):
+        runs["sk_adrec"].append(time_ours(log, users))
+        for peer in PEERS:
+            python = peer_python(peer, HERE / ".envs")
+            command = [python, HERE / "peers" / f"run_{peer}.py", path]
+            command += ["--k", str(K), "--neighbors", str(N_NEIGHBORS), "--users", str(n_users)]
+            command = list(map(str, command))
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            runs[peer].append(json.loads(done.stdout.splitlines()[-1]))
+    return {"pairs": len(log), "users_served": len(users), "k": K, "runs": runs}
+
+
+def time_ours(log, users):
+    """Seconds of this library."""
+    start, cpu = time.perf_counter(), time.process_time()
+    model = ItemCF(n_neighbors=N_NEIGHBORS, random_state=0).fit(log)
+    middle, middle_cpu = time.perf_counter(), time.process_time()
+    model.recommend(users, k=K)
+    end = time.perf_counter()
+    return {
+        "fit_seconds": middle - start,
+        "fit_cpu_seconds": middle_cpu - cpu,
+        "recommend_seconds": end - middle,
+        "recommend_cpu_seconds": time.process_time() - middle_cpu,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("beauty", "ml-1m-lcfn", "speed"))
+    parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
+    parser.add_argument("--log", choices=("ml-1m", "zipf"), default="ml-1m", help="for speed")
+    parser.add_argument("--repeats", type=int, default=3, help="for speed: the least counts")
+    parser.add_argument("--users", type=int, default=50_000, help="for speed: served, at most")
+    parser.add_argument("--output", type=Path, help="default: results/item_cf_<what>.json")
+    args = parser.parse_args()
+    needs_data = args.what != "speed" or args.log != "zipf"
+    if args.data is None and needs_data:
+        parser.error("--data, or SK_ADREC_BENCHMARK_DATA, must name the folder of the data sets")
+    if args.what == "speed":
+        name, result = f"speed_{args.log}", speed(args.log, args.data, args.repeats, args.users)
+    else:
+        name, result = args.what, {"beauty": beauty, "ml-1m-lcfn": lcfn}[args.what](args.data)
+    result |= protocol.environment("scipy")
+    output = args.output or protocol.RESULTS / f"item_cf_{name}.json"
+    output.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps({k: v for k, v in result.items() if k != "tried"}, indent=2)[:3000])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Retrievers: from a log of users and items to the k best items of each user."""
+
+from .._lazy import lazy_exports
+
+_EXPORTS = {
+    "EASERetriever": "._ease",
+    "ItemCF": "._item_cf",
+    "interactions_from_lists": "._convert",
+    "interactions_from_matrix": "._convert",
+}
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,250 @@
+"""The rows of a log, collected: who they are of, what happened, and what did not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._validation import is_frame
+from ..preprocessing._columns import Table, read_table
+from ..preprocessing._factorize import Factorized
+from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from ..ranking._target import check_two_classes
+from ._interactions import Interactions
+from ._roles import as_table, read_ids, read_times, role_positions
+
+# Users, items and weights of pairs that did not happen.
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Log:
+    """All that was learned of who did what.
+
+    Parameters
+    ----------
+    users : Vocabulary
+        Sorted.
+    items : Vocabulary
+        The most popular first; of equally popular ones as sorted.
+    interactions : Interactions
+        The positive pairs.
+    negatives : Pairs or None
+        Each pair of the negative rows once; None where there were none.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    interactions: Interactions
+    negatives: Pairs | None
+
+    @classmethod
+    def read(
+        cls, table: Table, roles: dict, positive: np.ndarray, weight: np.ndarray, before: Log | None
+    ) -> Log:
+        """Collect the rows of a table, after those of an earlier log.
+
+        Parameters
+        ----------
+        table : Table
+        roles : dict of str to str or int
+            Columns of "user", "item" and, maybe, "time".
+        positive : ndarray of shape (n_rows,), bool
+        weight : ndarray of shape (n_rows,), float64
+        before : Log or None
+
+        Raises
+        ------
+        ValueError
+            If no positive row has a user and an item.
+        """
+        at = role_positions(table, roles)
+        ids = [read_ids(table, at[role]) for role in ("user", "item")]
+        times = read_times(table, at["time"]) if "time" in at else None
+        keep = (ids[0].codes >= 0) & (ids[1].codes >= 0)
+        if not keep.all():
+            ids = [Factorized(one.codes[keep], one.values) for one in ids]
+            positive, weight = positive[keep], weight[keep]
+            times = None if times is None else times[keep]
+        if before is None and not positive.any():
+            raise ValueError(
+                "y must have a positive row with a user and an item: without one there is "
+                f"nothing to recommend. Got {len(keep)} rows, {int(keep.sum())} of them with both"
+            )
+        known = (None, None) if before is None else (before.users, before.items)
+        vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
+        codes = [_positions(vocab, one) for vocab, one in zip(vocabularies, ids)]
+        rows = (*codes, positive, weight, times)
+        if before is not None:
+            rows = tuple(map(_join, before._rows(*vocabularies), rows))
+        return cls._collect(*vocabularies, *rows)
+
+    @classmethod
+    def _collect(cls, users, items, user, item, positive, weight, times) -> Log:
+        popularity = np.bincount(item, weight * positive, items.n_codes - FIRST_KNOWN)
+        order = np.argsort(-popularity, kind="stable")
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        item, items = place[item], items.in_order(order)
+        shape = (users.n_codes - FIRST_KNOWN, len(order))
+        if positive.all():
+            return cls(users, items, Interactions.of(user, item, weight, times, shape), None)
+        negative = ~positive
+        pair, at = np.unique(
+            user[negative].astype(np.int64) * shape[1] + item[negative], return_inverse=True
+        )
+        negatives = (pair // shape[1], pair % shape[1], np.bincount(at, weight[negative]))
+        times = None if times is None else times[positive]
+        interactions = Interactions.of(
+            user[positive], item[positive], weight[positive], times, shape
+        )
+        return cls(users, items, interactions, negatives)
+
+    def _rows(self, users: Vocabulary, items: Vocabulary):
+        """The pairs as rows, in the codes of larger vocabularies."""
+        to_user, to_item = (
+            mine.translate(larger) - FIRST_KNOWN
+            for mine, larger in ((self.users, users), (self.items, items))
+        )
+        pairs = self.interactions
+        user, item = to_user[pairs.users()], to_item[pairs.items]
+        weight, positive = pairs.weight.astype(np.float64), np.ones(len(user), dtype=bool)
+        times = pairs.times
+        if self.negatives is not None:
+            n = len(self.negatives[0])
+            user = np.append(user, to_user[self.negatives[0]])
+            item = np.append(item, to_item[self.negatives[1]])
+            weight = np.append(weight, self.negatives[2])
+            positive = np.append(positive, np.zeros(n, dtype=bool))
+            # When something did not happen is not looked at.
+            times = None if times is None else np.append(times, np.zeros(n, times.dtype))
+        return user, item, positive, weight, times
+
+    def to_state(self) -> dict[str, Any]:
+        """The log as dicts, strings, numbers and plain arrays."""
+        pairs = self.interactions
+        return {
+            "users": self.users.to_state(),
+            "items": self.items.to_state(),
+            "pairs": [pairs.indptr, pairs.items, pairs.weight, pairs.times, pairs.n_items],
+            "negatives": None if self.negatives is None else list(self.negatives),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Log:
+        """The log that `to_state` described."""
+        negatives = state["negatives"]
+        return cls(
+            Vocabulary.from_state(state["users"]),
+            Vocabulary.from_state(state["items"]),
+            Interactions(*state["pairs"]),
+            None if negatives is None else tuple(negatives),
+        )
+
+
+def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Vocabulary:
+    counts = ids.counts(weight)
+    if known is None:
+        return Vocabulary().fit_counts(ids.values, counts)
+    return known.in_order().grow_counts(ids.values, counts).in_order()
+
+
+def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
+    return vocabulary.encode(ids) - np.int32(FIRST_KNOWN)
+
+
+def _join(first, second):
+    return None if first is None else np.append(first, second)
+
+
+def read_labels(y, weight: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
+    """The two classes, and which rows are positive, shape (n,), bool.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or None
+        Checked; None: all rows are positive.
+    weight : ndarray of shape (n,)
+        Classes are learned from rows of positive weight.
+    classes : array-like of shape (2,) or None
+        The labels, where they are known.
+
+    Raises
+    ------
+    ValueError
+        If there are not two classes, and not the one class 1.
+    """
+    if classes is not None:
+        classes = np.unique(classes)
+    if y is None:
+        return np.array([0, 1]) if classes is None else classes, np.ones(len(weight), dtype=bool)
+    used = y[weight > 0]
+    if classes is None:
+        classes = np.unique(used)
+        if len(classes) == 1 and classes[0] == 1:
+            classes = np.array([0, 1], dtype=y.dtype)
+        elif len(classes) == 1:
+            raise ValueError(
+                f"y must have two classes, got one class: {classes.tolist()[0]!r} in all "
+                f"{len(used)} rows of positive weight. Leave y out if they all are positive."
+            )
+    check_two_classes(classes, used)
+    return classes, y == classes[1]
+
+
+def read_histories(
+    history, roles: dict, item_codes: Callable[[Factorized], np.ndarray], n_items: int
+) -> tuple[Vocabulary, Interactions]:
+    """Users and their histories, from a mapping to lists or from a log.
+
+    Parameters
+    ----------
+    history : mapping of id to list of ids, or data frame
+    roles : dict of str to str or int
+        Columns of a data frame; "time" is looked for only where there is such a column.
+    item_codes : callable
+        Codes of items, below 0 where they are not known: those are passed over.
+    n_items : int
+
+    Raises
+    ------
+    TypeError
+        If `history` is something else.
+    """
+    times = None
+    if isinstance(history, Mapping):
+        lists = [list(items) for items in history.values()]
+        keys = read_ids(as_table(list(history), "history"), 0)
+        owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
+        users = Factorized(keys.codes[owner], keys.values)
+        items = read_ids(as_table(list(chain(*lists)), "history"), 0)
+        vocabulary = Vocabulary().fit_counts(keys.values, keys.counts(None))
+    elif is_frame(history):
+        table = read_table(history)
+        if "time" in roles and roles["time"] not in table.names:
+            roles = {role: name for role, name in roles.items() if role != "time"}
+        at = role_positions(table, roles)
+        users, items = read_ids(table, at["user"]), read_ids(table, at["item"])
+        times = read_times(table, at["time"]) if "time" in at else None
+        vocabulary = Vocabulary().fit_counts(users.values, users.counts(None))
+    else:
+        raise TypeError(
+            "history must be a dict of user to list of items, or a log with the columns of fit, "
+            f"got {type(history).__name__}"
+        )
+    user, item = _positions(vocabulary, users), item_codes(items)
+    keep = (user >= 0) & (item >= 0)
+    shape = (vocabulary.n_codes - FIRST_KNOWN, n_items)
+    times = None if times is None else times[keep]
+    return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
+
+
+def user_column(table: Table) -> pd.Series:
+    """The ids of a one-column table, as they came."""
+    column = table.column(0)
+    return pd.Series(column.to_pandas() if hasattr(column, "to_pandas") else column)

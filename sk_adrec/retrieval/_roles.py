@@ -1,0 +1,141 @@
+"""Which column of X is the user, the item and the time.
+
+The one place where plain arrays, whose columns have no names, are read by position.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..preprocessing._columns import Column, Table, read_table
+from ..preprocessing._factorize import Factorized, factorize
+from ..preprocessing._schema import hint
+
+
+def role_positions(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
+    """Position of the column of each role.
+
+    Parameters
+    ----------
+    table : Table
+    roles : dict of str to str or int
+        Parameter -> the column's name or position, ``{"user": "user_id", "item": "item_id"}``.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or two roles read the same one.
+    """
+    if not table.named and any(isinstance(name, str) for name in roles.values()):
+        return _by_position(table, roles)
+    positions = {}
+    for role, name in roles.items():
+        names = table.names if isinstance(name, str) else range(len(table.names))
+        if name not in names:
+            raise ValueError(
+                f"X must have the column of {role}={name!r}, but has no "
+                f"{hint(str(name), table.names)} Name the column of X that holds it: "
+                f"{role}=..."
+            )
+        positions[role] = list(names).index(name)
+    if len(set(positions.values())) < len(positions):
+        raise ValueError(f"{', '.join(roles)} must be different columns, got {roles}")
+    return positions
+
+
+def _by_position(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
+    if len(table.names) < len(roles):
+        raise ValueError(
+            f"X has {len(table.names)} feature(s) while a minimum of {len(roles)} is required: "
+            f"columns for {', '.join(roles)}"
+        )
+    read = ", ".join(f"column {k} as {role}" for k, role in enumerate(roles))
+    warnings.warn(
+        f"X has no column names, so {read} is read by position. Pass a DataFrame with the columns "
+        f"{list(roles.values())}, or the positions themselves: {next(iter(roles))}=0.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {role: k for k, role in enumerate(roles)}
+
+
+def read_ids(table: Table, position: int) -> Factorized:
+    """A column of ids as distinct values and codes.
+
+    Raises
+    ------
+    TypeError
+        If the column holds lists, times or other objects.
+    """
+    return factorize(table.column(position), table.describe(position))
+
+
+def read_times(table: Table, position: int) -> np.ndarray:
+    """A column of times as numbers that sort alike, shape (n_rows,): float64 or int64.
+
+    Raises
+    ------
+    TypeError
+        If the column holds neither numbers nor times.
+    ValueError
+        If a time is missing.
+    """
+    column, where = table.column(position), table.describe(position)
+    values = _as_numbers(column)
+    if values is None:
+        raise TypeError(
+            f"{where} should hold times: numbers or dates. Convert it with pandas.to_datetime."
+        )
+    missing = np.isnan(values) if values.dtype.kind == "f" else values == np.iinfo(np.int64).min
+    if missing.any():
+        raise ValueError(
+            f"{where} has no time in row {int(missing.argmax())} and {int(missing.sum()) - 1} "
+            "more. Fill them or drop the rows."
+        )
+    return values
+
+
+def _as_numbers(column: Column) -> np.ndarray | None:
+    """Numbers, or None where the column holds something else; NaT is the smallest integer."""
+    if isinstance(column, pd.Categorical):
+        return None
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind == "O":
+            column = pa.array(column, from_pandas=True)
+        elif column.dtype.kind == "M":
+            return column.astype("datetime64[ns]").astype(np.int64)
+        elif column.dtype.kind in "iub":
+            return column.astype(np.int64)
+        else:
+            return column.astype(np.float64) if column.dtype.kind == "f" else None
+    kind = column.type
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        column = pc.cast(pc.cast(column, pa.timestamp("ns"), safe=False), pa.int64())
+        return pc.fill_null(column, np.iinfo(np.int64).min).to_numpy()
+    if pa.types.is_integer(kind) and not column.null_count:
+        return column.to_numpy().astype(np.int64)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+    return None
+
+
+def as_table(values, name: str) -> Table:
+    """A list, array or column of single ids as a table of one column.
+
+    Raises
+    ------
+    TypeError
+        If it is one id instead of a list of them.
+    """
+    if isinstance(values, str) or np.ndim(values) == 0:
+        raise TypeError(f"{name} must be a list or column of ids, got {values!r}: [{values!r}]")
+    if hasattr(values, "to_frame") and not isinstance(values, pd.Index):
+        return read_table(values.to_frame())
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got an array of shape {values.shape}")
+    return read_table(pd.DataFrame({name: pd.Series(values)}))

@@ -1,0 +1,199 @@
+"""From scores of all items to lists of the best."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_number
+from ..preprocessing._factorize import Factorized
+from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from ._interactions import Interactions
+from ._log import read_histories, user_column
+from ._roles import as_table, read_ids
+from ._top_k import blocks, decode, map_blocks, n_threads, top_k
+
+
+class HistorySearch(metaclass=ABCMeta):
+    """`recommend` and `similar_items` of a retriever that scores items by a user's history.
+
+    It needs ``user``, ``item``, ``n_jobs``, ``log_``, ``popularity_``, and the two hooks.
+    """
+
+    @abstractmethod
+    def _score_items(self, histories: Interactions) -> np.ndarray:
+        """Scores of all items, shape (n_histories, n_items), free to be overwritten."""
+
+    @abstractmethod
+    def _similarity_to(self, items: np.ndarray) -> np.ndarray:
+        """Similarity of all items to each of some, shape (n, n_items); -inf where there is none."""
+
+    def recommend(
+        self, users, k=10, exclude_seen=True, candidates=None, as_frame=False, *, history=None
+    ):
+        """The k best items of each user.
+
+        Parameters
+        ----------
+        users : array-like of shape (n,)
+            Ids, known or not.
+        k : int, default=10
+            Items per user.
+        exclude_seen : bool, default=True
+            Leave out the items of the user's history. False where items are bought again.
+        candidates : array-like, default=None
+            Ids of the items to choose from; unknown ones are passed over. None = all.
+        as_frame : bool, default=False
+            Return one data frame, with the ids of users and items, instead of two arrays.
+        history : dict of user to list of items, or data frame, default=None
+            What users have done lately, the most recent item last; a data frame is a log as in
+            fit. It stands in place of what fit saw of those users: this is how new users are
+            served. Items that fit did not see are passed over.
+
+        Returns
+        -------
+        ids : ndarray of shape (n, k)
+            In the items' own type. Where fewer than k items are left to choose from, the rest is a
+            null id (-1 for integers, None otherwise) with score -inf.
+        scores : ndarray of shape (n, k), float64
+            Descending. Equal scores are in order of popularity. Users without a history (see
+            `has_history`) get the most popular items, with their share of all interactions as
+            score.
+
+        Or, with `as_frame`, a DataFrame with the columns ``user``, ``item``, ``score``, ``rank``
+        (from 1) and ``is_popular`` (whether the user has no history), without null ids.
+
+        Raises
+        ------
+        ValueError
+            If k is not a positive integer, or `history` lacks a column.
+        TypeError
+            If `users` or `candidates` is a single id instead of a list.
+        """
+        check_is_fitted(self)
+        check_number("k", k, 1, integer=True)
+        table = as_table(users, "users")
+        histories, row = self._histories(read_ids(table, 0), history)
+        allowed = None
+        if candidates is not None:
+            codes = self._item_codes(read_ids(as_table(candidates, "candidates"), 0))
+            allowed = np.unique(codes[codes >= 0])
+        positions, scores = self._search(histories, row, k, exclude_seen, allowed)
+        if not as_frame:
+            return decode(self.log_.items, positions), scores
+        kept = (positions >= 0).ravel()
+        return pd.DataFrame(
+            {
+                "user": user_column(table).repeat(k)[kept].to_numpy(),
+                "item": decode(self.log_.items, positions.ravel()[kept]),
+                "score": scores.ravel()[kept],
+                "rank": np.tile(np.arange(1, k + 1), len(row))[kept],
+                "is_popular": np.repeat(histories.lengths_of(row) == 0, k)[kept],
+            }
+        )
+
+    def has_history(self, users, *, history=None):
+        """Whether `recommend` has a history to go by, or falls back on popularity.
+
+        Parameters
+        ----------
+        users : array-like of shape (n,)
+            Ids.
+        history : dict or data frame, default=None
+            As in `recommend`.
+
+        Returns
+        -------
+        ndarray of shape (n,), bool
+        """
+        check_is_fitted(self)
+        histories, row = self._histories(read_ids(as_table(users, "users"), 0), history)
+        return histories.lengths_of(row) > 0
+
+    def similar_items(self, items, k=10):
+        """The k items most similar to each item, itself left out.
+
+        Parameters
+        ----------
+        items : array-like of shape (n,)
+            Ids.
+        k : int, default=10
+            Items per item.
+
+        Returns
+        -------
+        ids : ndarray of shape (n, k)
+            As in `recommend`; null ids where an item has fewer similar ones, or is unknown.
+        similarity : ndarray of shape (n, k), float64
+            Descending; -inf of null ids.
+        """
+        check_is_fitted(self)
+        check_number("k", k, 1, integer=True)
+        codes = self._item_codes(read_ids(as_table(items, "items"), 0))
+        positions = np.full((len(codes), k), -1)
+        similarity = np.full((len(codes), k), -np.inf)
+        known = np.flatnonzero(codes >= 0)
+        for part in blocks(len(known), self._n_items()):
+            rows = known[part]
+            found = self._similarity_to(codes[rows])
+            found[np.arange(len(rows)), codes[rows]] = -np.inf
+            positions[rows], similarity[rows] = top_k(found, k)
+        return decode(self.log_.items, positions), similarity
+
+    def _search(self, histories, row, k, exclude_seen=True, allowed=None):
+        """Positions and scores of the k best items of some histories, shape (n, k) each."""
+        positions = np.empty((len(row), k), dtype=np.int64)
+        best = np.empty((len(row), k))
+
+        def search(part):
+            found = self._best_items(histories.take(row[part]), k, exclude_seen, allowed)
+            positions[part], best[part] = found
+
+        map_blocks(search, blocks(len(row), self._n_items()), n_threads(self.n_jobs))
+        return positions, best
+
+    def _best_items(self, histories, k, exclude_seen, allowed):
+        """Positions and scores of the k best items of a block of histories."""
+        scores = self._score_items(histories)
+        scores[histories.lengths == 0] = self.popularity_
+        if exclude_seen:
+            scores[histories.users(), histories.items] = -np.inf
+        if allowed is None:
+            return top_k(scores, k)
+        found, best = top_k(scores[:, allowed], k)
+        return np.append(allowed, -1)[found], best
+
+    def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
+        """Histories, and which of them each user has; -1 = none."""
+        known, row = self.log_.interactions, _positions(self.log_.users, ids)
+        if history is None:
+            return known, row
+        given_users, given = read_histories(
+            history, self._roles(), self._item_codes, self._n_items()
+        )
+        own = _positions(given_users, ids)
+        # Those given come first; of the others, only those asked for are copied.
+        asked, place = np.unique(row, return_inverse=True)
+        row = np.where(own >= 0, own, len(given.lengths) + place)
+        return given.followed_by(known.take(asked)), row
+
+    def _n_items(self) -> int:
+        return self.log_.interactions.n_items
+
+    def _item_codes(self, ids: Factorized) -> np.ndarray:
+        return _positions(self.log_.items, ids)
+
+    def _user_codes(self, ids: Factorized) -> np.ndarray:
+        return _positions(self.log_.users, ids)
+
+    def _roles(self) -> dict[str, str | int]:
+        """Parameter -> the column that it names."""
+        return {"user": self.user, "item": self.item}
+
+
+def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
+    """Positions of ids, from 0; -1 where they are unknown or missing."""
+    return np.maximum(vocabulary.encode(ids) - np.int32(FIRST_KNOWN), -1)

@@ -275,6 +275,77 @@ def epoch_section(result):
     )
 
 
+def deepfm_epoch_section(result):
+    """Seconds of a DeepFM's epoch and AUC of each library."""
+    return "\n\n".join(
+        [
+            f"## An epoch of a DeepFM, {result['n_train']:,} rows x 18 columns, embedding 16, "
+            "layers (256, 128), batch 4096",
+            _epoch_table(result["sample"], result["n_train"]),
+            _lead(result["sample"], 3),
+            machine(result),
+        ]
+    )
+
+
+def din_epoch_section(result):
+    """Seconds of a DIN's epoch and AUC of each library."""
+    return "\n\n".join(
+        [
+            f"## An epoch of a DIN, {result['n_train']:,} rows of a synthetic log, histories of "
+            f"{result['mean_history_length']:.0f} events with two attributes, embedding 16, "
+            "batch 4096",
+            _epoch_table(result["sample"], result["n_train"]),
+            _lead(result["sample"], 8),
+            f"The best AUC that any model can expect is {result['best_auc']:.4f}. "
+            "`benchmarks/README.md` says what each library's DIN reads and leaves on.",
+            machine(result),
+        ]
+    )
+
+
+PAST_NOTE = """Every model has the same information (its name says how): the 18 columns, and what
+the household had bought before the impression's week began, as the last {max_len} purchases
+(product and category) and as four counts. {candidates} settings each on weeks 21-40, judged by
+{selection}, the best fitted on weeks 1-44, three seeds. Measures are means over the seeds;
+intervals of mean predictions, {n_clusters:,} households resampled.
+"""
+
+
+def past_section(result):
+    """Models that know the past: measures, and DIN's lead in AUC and normalised entropy."""
+    rows = []
+    for name, model in sorted(
+        result["models"].items(), key=lambda one: -_mean(one[1]["by_seed"], "auc")
+    ):
+        fits = model["by_seed"]
+        cells = [f"{_mean(fits, key):.4f}" for key in ("auc", "gauc")]
+        cells += [f"{_mean(fits, 'log_loss'):.5f}"]
+        cells += [f"{_mean(fits, 'normalized_entropy'):.4f}", f"{_mean(fits, 'calibration'):.2f}"]
+        rows.append([name, *cells, *_cost_cells(model["cost"])])
+    header = ["model", "AUC", "GAUC", "log loss", "NE", "calibration", *COST_HEADER]
+    leads = [
+        [f"DIN - {name}", *(_interval(lead[k]["mean_of_seeds"], ".4f") for k in lead)]
+        for name, lead in result["DIN_minus"].items()
+    ]
+    one = next(iter(result["DIN_minus"].values()))["auc"]["mean_of_seeds"]
+    note = PAST_NOTE.format(
+        **{key: result[key] for key in ("max_len", "candidates", "selection")},
+        n_clusters=one["n_clusters"],
+    )
+    return "\n\n".join(
+        [
+            f"## The same impressions and the past: {result['n_train']:,} rows in weeks 1-44, "
+            f"{result['n_test']:,} in weeks 45-53",
+            table(header, rows),
+            table(["difference", "AUC", "normalised entropy"], leads),
+            note.rstrip(),
+            chosen(result),
+            machine(result),
+        ]
+    )
+
+
 def _lead(reports, wanted):
     """A sentence: how many times longer the fastest other library takes."""
     steps = {
@@ -360,6 +431,9 @@ SECTIONS = (
     ("gbdt_lr_speed", "gbdt_lr_speed.py", gbdt_lr_speed_section),
     ("gauc", "gauc.py", gauc_section),
     ("fm_epoch", "fm_epoch.py", epoch_section),
+    ("deepfm_epoch", "deepfm_epoch.py", deepfm_epoch_section),
+    ("impressions_past", "impressions_past.py", past_section),
+    ("din_epoch", "din_epoch.py", din_epoch_section),
     ("overhead", "overhead.py", overhead_section),
 )
 

@@ -124,7 +124,8 @@ def test_probabilities_come_close_to_the_planted_ones(planted, esmm):
     truth = np.column_stack([planted.p_click, planted.p_click * planted.p_conversion])[test]
     for k, gap in ((0, 0.05), (1, 0.06)):
         assert roc_auc_score(y[:, k], p[:, k]) > roc_auc_score(y[:, k], truth[:, k]) - gap
-    assert_allclose(p.mean(axis=0), truth.mean(axis=0), rtol=0.1)
+    # 2,400 clicks: the epoch that is restored decides the level to some tenths.
+    assert_allclose(p.mean(axis=0), truth.mean(axis=0), rtol=0.3)
 
 
 # ---- parameters ----------------------------------------------------------------------------------

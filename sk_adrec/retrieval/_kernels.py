@@ -81,10 +81,13 @@ def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
         entry = ends[users[at] + 1] - 1
         while items[entry] > i:
             j = items[entry]
-            if c[j] == 0:
-                touched[n] = j
-                n += 1
-            c[j] += x[at] * x_of_user[entry]
+            added = x[at] * x_of_user[entry]
+            # A product may underflow: counted as none, or the item would be listed again.
+            if added > 0:
+                if c[j] == 0:
+                    touched[n] = j
+                    n += 1
+                c[j] += added
             entry -= 1
     return n
 
@@ -222,10 +225,12 @@ def _best(profile, similarity, seen, k, items, scores):
         for at in range(ptr[u], ptr[u + 1]):
             for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
                 i = linked[link]
-                if total[i] == 0:
-                    touched[n_touched] = i
-                    n_touched += 1
-                total[i] += weight[at] * links[link]
+                added = weight[at] * links[link]
+                if added > 0:
+                    if total[i] == 0:
+                        touched[n_touched] = i
+                        n_touched += 1
+                    total[i] += added
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
             total[seen_items[at]] = 0
         size = 0

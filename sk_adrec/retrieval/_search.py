@@ -12,7 +12,7 @@ from .._validation import check_number
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
-from ._log import read_histories, user_column
+from ._log import Log, read_histories, user_column
 from ._roles import as_table, read_ids
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 
@@ -20,8 +20,14 @@ from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 class HistorySearch(metaclass=ABCMeta):
     """`recommend` and `similar_items` of a retriever that scores items by a user's history.
 
-    It needs ``user``, ``item``, ``n_jobs``, ``log_``, ``popularity_``, and the two hooks.
+    It needs the attributes below, and the two hooks.
     """
+
+    user: str | int
+    item: str | int
+    n_jobs: int | None
+    log_: Log
+    popularity_: np.ndarray
 
     @abstractmethod
     def _score_items(self, histories: Interactions) -> np.ndarray:

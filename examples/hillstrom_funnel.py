@@ -4,11 +4,11 @@
 
 The folder holds the table of Kevin Hillstrom's MineThatData e-mail challenge (2008) as it comes,
 ``*.csv`` or ``*.parquet``; this script downloads nothing. One row is a customer who bought within
-the last twelve months and was sent an e-mail about men's or women's merchandise, or none. Within two
-weeks 14.7 % visited the shop's site and 0.9 % bought something.
+the last twelve months and was sent an e-mail about men's or women's merchandise, or none. Within
+two weeks 14.7 % visited the shop's site and 0.9 % bought something.
 
-Every customer is predicted by a model that was fitted without it (five folds). Intervals are 95 % of
-bootstrap resamples of customers; they hold the fitted models fixed.
+Every customer is predicted by a model that was fitted without it (five folds). Intervals are 95 %
+of bootstrap resamples of customers; they hold the fitted models fixed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def with_intervals(y: np.ndarray, p: np.ndarray, n_resamples: int = N_RESAMPLES)
     drawn = [rng.integers(0, len(y), len(y)) for _ in range(n_resamples)]
     resampled = pd.DataFrame([measures(y[rows], p[rows]) for rows in drawn])
     low, high = resampled.quantile([0.025, 0.975]).to_numpy()
-    return pd.DataFrame({"value": measures(y, p), "low": low, "high": high})
+    return pd.DataFrame({"value": pd.Series(measures(y, p)), "low": low, "high": high})
 
 
 def by_mail(frame: pd.DataFrame, p: np.ndarray) -> pd.DataFrame:
@@ -108,9 +108,9 @@ def main() -> None:
     print(by_mail(frame, p).round(4).to_string())
     low, high = found.loc["AUC of conversion, visitors", ["low", "high"]]
     print(
-        f"\nWho visits can be told to some degree. Which visitor buys hardly: an AUC of {low:.2f} to "
-        f"{high:.2f} where 0.5 is\nchance. These columns say little about it, and no model of "
-        "conversions given visits will look good here."
+        "\nWho visits can be told to some degree. Which visitor buys hardly: an AUC of "
+        f"{low:.2f} to {high:.2f} where 0.5 is\nchance. These columns say little about it, and no "
+        "model of conversions given visits will look good here."
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from scipy import sparse
 
 from ._top_k import map_blocks
 
-_JIT = {"nogil": True, "cache": True}
+_JIT: Any = {"nogil": True, "cache": True}
 # Items whose neighbours a thread looks for before it takes the next ones.
 _CHUNK = 32
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from scipy import sparse
 
 from ._top_k import map_blocks
 
-_JIT: Any = {"nogil": True, "cache": True}
+_compiled = njit(nogil=True, cache=True)
 # Items whose neighbours a thread looks for before it takes the next ones.
 _CHUNK = 32
 
 
-@njit(**_JIT)
+@_compiled
 def _worse(score, item, other_score, other_item):
     """Whether a neighbour ranks below another: a smaller score, or the larger number."""
     return score < other_score or (score == other_score and item > other_item)
 
 
-@njit(**_JIT)
+@_compiled
 def _replace_top(score, item, items, scores, size):
     """Put a neighbour in the place of the worst, of a heap of `size`."""
     at = 0
@@ -39,7 +37,7 @@ def _replace_top(score, item, items, scores, size):
     scores[at], items[at] = score, item
 
 
-@njit(**_JIT)
+@_compiled
 def _push(score, item, items, scores, size, capacity):
     """Add to a heap, the worst on top, of at most `capacity`; its new size."""
     if size < capacity:
@@ -57,7 +55,7 @@ def _push(score, item, items, scores, size, capacity):
     return size
 
 
-@njit(**_JIT)
+@_compiled
 def _count_all(indptr, users, x, ends, items, x_of_user, i, binary, c):
     """Add co-occurrence of item i with the items after it to c.
 
@@ -75,7 +73,7 @@ def _count_all(indptr, users, x, ends, items, x_of_user, i, binary, c):
                 entry -= 1
 
 
-@njit(**_JIT)
+@_compiled
 def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
     """As :func:`_count_all`, and list the items that occur with i; how many they are."""
     n = 0
@@ -94,7 +92,7 @@ def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
     return n
 
 
-@njit(**_JIT)
+@_compiled
 def _neighbours(
     by_item, by_user, binary, work, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items,
     scores, sizes, least,
@@ -129,7 +127,7 @@ def _neighbours(
                 _offer(back, i, j, ptr, items, scores, sizes, least)
 
 
-@njit(**_JIT)
+@_compiled
 def _offer(score, item, row, ptr, items, scores, sizes, least):
     heap, room = slice(ptr[row], ptr[row + 1]), ptr[row + 1] - ptr[row]
     sizes[row] = _push(score, item, items[heap], scores[heap], sizes[row], room)
@@ -137,7 +135,7 @@ def _offer(score, item, row, ptr, items, scores, sizes, least):
         least[row] = scores[ptr[row]]
 
 
-@njit(**_JIT)
+@_compiled
 def _merge(ptr, start, stop, items, scores, sizes, more_items, more_scores, more_sizes):
     """Add another thread's heaps of items start..stop to the first one's."""
     for i in range(start, stop):
@@ -149,7 +147,7 @@ def _merge(ptr, start, stop, items, scores, sizes, more_items, more_scores, more
             )
 
 
-@njit(**_JIT)
+@_compiled
 def _sort_heap(items, scores, size):
     """A heap to a list, best first: its top, the worst, goes to the last place, and so on."""
     for last in range(size - 1, 0, -1):
@@ -158,7 +156,7 @@ def _sort_heap(items, scores, size):
         _replace_top(score, item, items, scores, last)
 
 
-@njit(**_JIT)
+@_compiled
 def _sort(ptr, start, stop, items, scores, sizes):
     for i in range(start, stop):
         _sort_heap(items[ptr[i] : ptr[i + 1]], scores[ptr[i] : ptr[i + 1]], sizes[i])
@@ -213,7 +211,7 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
     return sparse.csr_matrix((scores[kept], items[kept], indptr), shape=(n_items, n_items))
 
 
-@njit(**_JIT)
+@_compiled
 def _best(profile, similarity, seen, k, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile

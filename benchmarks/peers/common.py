@@ -21,6 +21,7 @@ import torch
 from peer_data import load_data
 from sklearn.metrics import roc_auc_score
 
+LINUX = platform.system() == "Linux"
 # Rows scored at once; attention over lists holds some hundred numbers an entry.
 SCORING_ROWS, SCORING_ROWS_WITH_LISTS = 65_536, 4096
 HIDDEN_DIMS = {"fm": [], "deepfm": [256, 128], "din": [200, 80], "esmm": [128, 64]}
@@ -169,9 +170,6 @@ class EpochClock:
                 seconds += time.perf_counter() - began
         self.model.train()
         return np.concatenate(parts).reshape(self.data.y_test.shape), seconds
-
-
-LINUX = platform.system() == "Linux"
 
 
 def memory_mb():

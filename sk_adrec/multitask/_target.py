@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from .._target import check_target
 from .._validation import check_choice, is_frame
-from ..ranking._target import check_target
 
 
 def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):

@@ -7,9 +7,9 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
+from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import check_choice, warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
-from ._target import TwoClassesMixin, check_target, check_two_classes
 
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import (
     _safe_indexing,
     check_random_state,
@@ -18,9 +18,10 @@ from sklearn.utils import (
     get_tags,
 )
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from .._target import TwoClassesMixin, check_two_classes
 from .._validation import check_number, check_weight
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
@@ -33,7 +34,7 @@ _WEIGHT_RTOL = 1e-4
 _WEIGHT_FACTOR = 1.5
 
 
-class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
     r"""Click probability from any classifier, trained on all clicks and few of the other rows.
 
     Where clicks are rare, most non-clicks teach little and cost as much as the others. A classifier
@@ -149,7 +150,8 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         params = self._route(sample_weight, fit_params)
         self._refuse_evaluation(params)
         X, y, weight, params = self._check_rows(X, y, sample_weight, params)
-        classes = _two_classes(y)
+        classes = np.unique(y)
+        check_two_classes(classes, y)
         positive = y == classes[1]
         if sample_weight is not None:
             self._refuse_double_correction(positive, weight)
@@ -305,20 +307,6 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         negative, positive = np.log(np.maximum(p, np.finfo(p.dtype).tiny)).T
         return positive - negative + np.log(self.negative_rate_)
 
-    def predict(self, X):
-        """The more probable label of each row, which rarely is a click where clicks are rare.
-
-        Parameters
-        ----------
-        X : data frame, ndarray or sparse matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
-
     def get_metadata_routing(self):
         """Routing of `fit`'s arguments to the estimator.
 
@@ -337,7 +325,6 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
         inner = get_tags(self.estimator).input_tags
         for name in ("sparse", "allow_nan", "string", "categorical"):
             setattr(tags.input_tags, name, getattr(inner, name))
@@ -347,21 +334,6 @@ class DownsampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 def _own_name(name):
     """The name of a parameter of a Pipeline's step, as the step calls it."""
     return name.rpartition("__")[2]
-
-
-def _two_classes(y):
-    classes = np.unique(y)
-    if len(classes) > 2:
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is "
-            f"{type_of_target(y)}: y has {len(classes)} classes"
-        )
-    if len(classes) < 2:
-        raise ValueError(
-            f"y must have two classes, got one class: {classes[0]!r} in all {len(y)} rows of "
-            "positive weight"
-        )
-    return classes
 
 
 def _draw(positive, rate, random_state):

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import (
     EARLY_STOPPING_ROWS,
     check_choice,
@@ -28,21 +29,18 @@ from ..preprocessing._encoded import Encoded
 from ..preprocessing._log_encoder import LogEncoder
 from ..preprocessing._schema import refuse_ids_in_sparse
 from ..utils._docs import shared_docs
+from ._boosting import fit_trees, split_layers
 from ._gbdt_columns import own_columns, tree_categories, tree_columns, tree_input
 from ._leaves import Leaves
 from ._online_logistic import OnlineLogisticRegression
-from ._target import TwoClassesMixin, check_target, check_two_classes
 
 # tree_fraction="auto" above that many rows.
 _DISJOINT_ROWS = 10_000
 _TREE_FRACTION = 0.9
-# With fewer rows of a label, a part of the rows tells nothing: all rows train both layers.
-_LEAST_PER_LABEL = 10
 # Rows whose features exist at once in predict.
 _PREDICT_ROWS = 65_536
 # Set on every copy of `gbdt` that says nothing of its own: silent, and equal fits are bit-equal.
 _TREE_PARAMS = {"verbosity": -1, "deterministic": True, "force_col_wise": True}
-_DEFAULT_TREES = {"n_estimators": 200, "learning_rate": 0.1, "num_leaves": 31}
 _DEFAULT_C = 0.003
 
 
@@ -299,6 +297,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
             check_number("tree_fraction", self.tree_fraction, 0, 1, closed="right")
         if self.n_buckets is not None:
             check_number("n_buckets", self.n_buckets, 1, integer=True)
+        check_number("min_frequency", self.min_frequency, 0, closed="neither")
         check_number("max_len", self.max_len, 1, integer=True)
         check_choice("early_stopping", self.early_stopping, ("auto", True, False))
         check_number("validation_fraction", self.validation_fraction, 0, 1, closed="neither")
@@ -321,7 +320,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         """
         nested = {name.partition("__")[0] for name in params if "__" in name}
         if "gbdt" in nested and params.get("gbdt", self.gbdt) is None:
-            params["gbdt"] = lgb.LGBMClassifier(**_DEFAULT_TREES)
+            params["gbdt"] = _default_trees()
         if "linear" in nested and params.get("linear", self.linear) is None:
             params["linear"] = _default_linear()
         # On copies first: a wrong name may come after others that were set already.
@@ -338,31 +337,17 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def _split(self, target, random_state, explicit):
         """Rows of the trees, of the linear layer, and to stop on (or None)."""
-        everything = np.arange(len(target))
-        if np.bincount(target, minlength=2).min() < _LEAST_PER_LABEL:
-            return everything, everything, None
-        many = len(target) > EARLY_STOPPING_ROWS
-        stop = many if self.early_stopping == "auto" else self.early_stopping
+        stop = self.early_stopping
+        if stop == "auto":
+            stop = len(target) > EARLY_STOPPING_ROWS
         fraction = self.tree_fraction
         if fraction == "auto":
             fraction = _TREE_FRACTION if len(target) > _DISJOINT_ROWS else 1.0
-        held_out = 1 - fraction
-        if stop and not explicit:
-            held_out = max(held_out, self.validation_fraction)
-        if held_out == 0:
-            return everything, everything, None
-        rows = _shuffle_stratified(target, random_state)
-        least, most = _part_sizes(target[rows])
-        share = min(max(round(held_out * len(rows)), least), most)
-        tree_rows, other = np.sort(rows[share:]), np.sort(rows[:share])
-        stop_rows = None
-        if stop and not explicit:
-            n_stop = min(max(round(self.validation_fraction * len(rows)), least), most)
-            stop_rows = np.sort(rows[:n_stop])
-        return tree_rows, everything if fraction == 1 else other, stop_rows
+        held_out = self.validation_fraction if stop and not explicit else None
+        return split_layers(target, fraction, held_out, random_state)
 
     def _fit_trees(self, X, target, weight, stop, seed):
-        gbdt = lgb.LGBMClassifier(**_DEFAULT_TREES) if self.gbdt is None else clone(self.gbdt)
+        gbdt = _default_trees() if self.gbdt is None else clone(self.gbdt)
         params = gbdt.get_params()
         given = {name: value for name, value in _TREE_PARAMS.items() if name not in params}
         if params["random_state"] is None:
@@ -370,30 +355,12 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         if self.n_jobs is not None:
             given["n_jobs"] = self.n_jobs
         gbdt.set_params(**given)
-        rows: dict[str, Any] = {}
-        scores: dict[str, Any] = {}
-        if stop is not None:
-            rows = {
-                **_validation_set(gbdt, *stop[:2]),
-                "eval_sample_weight": [stop[2]],
-                "eval_metric": "binary_logloss",
-                "callbacks": [lgb.record_evaluation(scores)],
-            }
-            if callable(params["objective"]):
-                gbdt.set_params(metric="None")
-                rows["eval_metric"] = _log_loss_of_logits
-            if self.early_stopping:
-                rows["callbacks"].append(
-                    lgb.early_stopping(self.n_iter_no_change, first_metric_only=True, verbose=False)
-                )
-        gbdt.fit(X, target, weight, categorical_feature=tree_categories(self.encoder_), **rows)
-        best = gbdt.best_iteration_ if stop is not None and self.early_stopping else None
-        self._leaves = Leaves(gbdt.booster_.model_to_string(best), self.n_jobs, self.n_buckets)
+        patience = self.n_iter_no_change if self.early_stopping else None
+        categories = tree_categories(self.encoder_)
+        model, losses = fit_trees(gbdt, X, target, weight, categories, stop, patience)
+        self._leaves = Leaves(model, self.n_jobs, self.n_buckets)
         self.n_iter_ = len(self._leaves.n_leaves_per_tree)
-        self.validation_scores_ = None
-        if stop is not None:
-            losses = next(iter(scores.values()))["binary_logloss"]
-            self.validation_scores_ = [-loss for loss in losses]
+        self.validation_scores_ = None if losses is None else [-loss for loss in losses]
 
     def _fit_linear(self, features, target, weight, is_weighted, seed):
         linear = _default_linear() if self.linear is None else clone(self.linear)
@@ -530,6 +497,9 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
 
@@ -565,37 +535,12 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
             self.linear_.__setstate__(saved["linear"])
 
 
+def _default_trees():
+    return lgb.LGBMClassifier(n_estimators=200, learning_rate=0.1, num_leaves=31)
+
+
 def _default_linear():
     return OnlineLogisticRegression(C=_DEFAULT_C)
-
-
-def _shuffle_stratified(target, random_state) -> np.ndarray:
-    """All rows at random, each stretch of which holds the labels in about the same shares."""
-    place = np.empty(len(target))
-    for label in (0, 1):
-        rows = np.flatnonzero(target == label)
-        place[rows] = (random_state.permutation(len(rows)) + 0.5) / len(rows)
-    return np.argsort(place, kind="stable")
-
-
-def _part_sizes(target: np.ndarray) -> tuple[int, int]:
-    """Least and most rows of a first part, so that it and the rest hold a row of each label."""
-    heads = [int((target == label).argmax()) + 1 for label in (0, 1)]
-    tails = [int((target[::-1] == label).argmax()) + 1 for label in (0, 1)]
-    return max(heads), len(target) - max(tails)
-
-
-def _log_loss_of_logits(y, raw, weight):
-    """What LightGBM's own metric is for its own objective: for another one it sees raw scores."""
-    losses = np.logaddexp(0.0, raw) - y * raw
-    return "binary_logloss", float(np.average(losses, weights=weight)), False
-
-
-def _validation_set(gbdt, X, y) -> dict[str, Any]:
-    """Rows to stop on, as this version of LightGBM wants them (before 4.7 it has no eval_X)."""
-    if has_fit_parameter(gbdt, "eval_X"):
-        return {"eval_X": X, "eval_y": y}
-    return {"eval_set": [(X, y)]}
 
 
 def _take(encoded: Encoded, rows: np.ndarray) -> Encoded:

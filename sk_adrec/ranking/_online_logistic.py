@@ -11,12 +11,12 @@ import warnings
 import numpy as np
 from scipy import optimize, sparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import check_number, check_weight, drop_zero_weight
-from ._target import check_target, check_two_classes
 
 # beta of the paper's rate alpha / (beta + sqrt(sum of squared gradients)): their tuned value.
 _BETA = 1.0
@@ -30,7 +30,7 @@ _PATIENCE = 5
 _STATUS_MAX_ITER = 1
 
 
-class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
+class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
     """Click probability as the sigmoid of a weighted sum of sparse features.
 
     `fit` minimises the log loss and an L2 penalty over all rows; `partial_fit` moves only the
@@ -190,14 +190,8 @@ class OnlineLogisticRegression(ClassifierMixin, BaseEstimator):
         logits = self.decision_function(X)
         return np.column_stack([expit(-logits), expit(logits)])
 
-    def predict(self, X):
-        """The more probable label of each row, shape (n_samples,)."""
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(int)]
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
         tags.input_tags.sparse = True
         return tags
 

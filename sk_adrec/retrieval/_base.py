@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_weight, check_X, drop_zero_weight, unchanged_on_error
 from ..preprocessing._columns import read_table
-from ..ranking._target import check_target
+from .._target import check_target
 from ._calibration import Sample, fit_curve
 from ._interactions import Interactions
 from ._log import Log, read_labels

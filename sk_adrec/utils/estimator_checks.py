@@ -102,8 +102,8 @@ from ._checks_training import (
 
 Check = Callable[[BaseEstimator], None]
 
-# For every estimator that takes a raw log, transformers included.
-_ANY: tuple[Check, ...] = (
+# Whatever X is.
+_STATE: tuple[Check, ...] = (
     check_parameters_are_read,
     check_parameters_are_documented,
     check_clone_and_set_params,
@@ -115,6 +115,10 @@ _ANY: tuple[Check, ...] = (
     check_skops_round_trip,
     check_predict_changes_nothing,
     check_threads,
+)
+# For every estimator that takes a raw log, transformers included.
+_ANY: tuple[Check, ...] = (
+    *_STATE,
     check_failed_fit,
     check_row_order_and_batch_size,
     check_one_row,
@@ -163,17 +167,7 @@ _NEXT_ITEM: tuple[Check, ...] = (
 )
 # Checks that make sense for histories as well, on rows of those.
 _ON_HISTORIES: tuple[Check, ...] = (
-    check_parameters_are_read,
-    check_parameters_are_documented,
-    check_clone_and_set_params,
-    check_instances_share_nothing,
-    check_refit_equals_fit,
-    check_global_generators_untouched,
-    check_pickle_round_trip,
-    check_pickle_size,
-    check_skops_round_trip,
-    check_predict_changes_nothing,
-    check_threads,
+    *_STATE,
     check_failed_training,
     check_predicts_in_fresh_process,
     check_row_order_and_batch_size,

@@ -1,4 +1,4 @@
-"""The label of a ranker: two classes, of any type, and how logits become labels."""
+"""The label of a classifier: of any type; of a ranker: two classes, and how logits become them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_two_classes(classes: np.ndarray, y: np.ndarray) -> None:
 
 
 class TwoClassesMixin(ClassifierMixin):
-    """For classifiers of raw rows with ``decision_function`` and two classes."""
+    """For classifiers of two classes with ``decision_function``."""
 
     def predict(self, X):
         """The more probable label of each row.
@@ -58,7 +58,4 @@ class TwoClassesMixin(ClassifierMixin):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
         return tags

@@ -63,17 +63,17 @@ class Journal:
 
 
 def tune(model, train, valid, n_candidates, journal):
-    """All settings of a model with their validation AUC, best first."""
-    tried = []
+    """All settings of a model with their validation score, best first."""
+    tried, key = [], f"valid_{model.metric}"
     for number, setting in enumerate(protocol.candidates(model.space, n_candidates), 1):
         one = journal.find(model.name, setting)
         if one is None:
-            auc, length = model.tune(setting, train, valid)
-            one = {"setting": setting, **length, "valid_auc": float(auc)}
+            score, length = model.tune(setting, train, valid)
+            one = {"setting": setting, **length, key: float(score)}
             journal.add(model.name, one)
         tried.append(one)
         print(f"{model.name} {number}/{n_candidates}: {one}", flush=True)
-    return sorted(tried, key=lambda one: -one["valid_auc"])
+    return sorted(tried, key=lambda one: -one[key])
 
 
 def fit_and_predict(name, best, label, max_rows, seed):

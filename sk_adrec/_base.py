@@ -41,6 +41,8 @@ from .preprocessing._schema import refuse_ids_in_sparse
 _PREDICT_BATCH = 16_384
 # batch_size="auto": so many steps per pass, within these numbers of rows.
 _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
+# How far one pass of partial_fit may put the level of predictions off, in log odds.
+_SPREAD = 0.1
 # Types of hyper-parameters that a file keeps as they were in fit.
 _PLAIN = (bool, int, float, str, tuple, type(None))
 _OWN_NET_PARAMS = {
@@ -155,6 +157,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         """The rows to learn from: `train`, row numbers or None for all; `valid` is held out."""
         return _rows(encoded, target, weight, train, self.dtype)
 
+    def _settle(self, rows: TrainingRows, spread: float | None = None) -> None:
+        """What is left to learn once the net is trained; see `shift_to_mean` for `spread`."""
+
     def _judge(self, valid_rows: TrainingRows) -> None:
         """Warn where the validation scores of a fit say that something is wrong."""
 
@@ -214,6 +219,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             batch_size = self._rows_per_batch(len(train_rows))
             self.net_ = self._make_net(self._new_module(), valid_rows, seed, batch_size)
             self.net_.fit(train_rows)
+        self._settle(train_rows)
         self._record_history()
         if valid_rows is not None:
             self._judge(valid_rows)
@@ -233,9 +239,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
         Notes
         -----
-        Ids that were not in the first call are unknown unless ``grow_vocabulary=True``. The
-        optimiser's state lives with the fitted object: it starts anew after loading from a file
-        and when the vocabulary has grown.
+        Ids that were not in the first call are unknown unless ``grow_vocabulary=True``. A file
+        keeps the scale of the gradients, so that steps after loading are as large as before; the
+        state of an optimiser other than "auto" starts anew then, and when the vocabulary grows.
         """
         if not hasattr(self, "net_"):
             with unchanged_on_error(self):
@@ -380,6 +386,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             and not str(getattr(callback, "monitor", "")).startswith("valid")
         ]
         net.partial_fit(rows)
+        self._settle(rows, _SPREAD)
         self.loss_curve_.append(net.history[-1, "train_loss"])
         self.n_iter_ = len(self.loss_curve_)
 
@@ -395,13 +402,16 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _grow_tables(self) -> None:
         """Give each embedding table a row for every code of its vocabularies."""
-        cardinalities = self._make_schema().cardinalities
+        cardinalities, optimizer = self._make_schema().cardinalities, self.net_.optimizer_
         for block in self.net_.module_.modules():
             if isinstance(block, FusedEmbedding):
-                block.grow(
-                    {name: cardinalities.get(name, n) for name, n in block.cardinalities.items()}
-                )
-        self.net_.initialize_optimizer()
+                larger = {n: cardinalities.get(n, size) for n, size in block.cardinalities.items()}
+                old = block.weight
+                enlarge = block.grow(larger)
+                if isinstance(optimizer, RowSparseAdam):
+                    optimizer.replace(old, block.weight, enlarge)
+        if not isinstance(optimizer, RowSparseAdam):
+            self.net_.initialize_optimizer()
 
     # ---- predict -------------------------------------------------------------------------
 
@@ -422,9 +432,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         X = check_X(self, X, reset=False)
         return self._forward_encoded(self._encode(X), function)
 
-    def _forward_encoded(self, encoded: Encoded, function=None) -> np.ndarray:
+    def _forward_encoded(self, encoded: Encoded, function=None, rows=None) -> np.ndarray:
         net = self.net_
-        return forward_batches(net.module_, encoded, net.device, self._rows_at_once, function)
+        return forward_batches(net.module_, encoded, net.device, self._rows_at_once, function, rows)
 
     def embeddings(self, column) -> pd.DataFrame:
         """The trained embedding vectors of a column's ids.
@@ -477,6 +487,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             "module": {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()},
             "encoder": None if encoder is None else encoder.to_state(),
         }
+        if isinstance(net.optimizer_, RowSparseAdam):
+            state["_saved"]["optimizer"] = net.optimizer_.memory()
         return state
 
     def __setstate__(self, state):
@@ -497,6 +509,8 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             module.load_state_dict({k: torch.tensor(v) for k, v in saved["module"].items()})
             net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
             self.net_ = net.initialize()
+        if isinstance(net.optimizer_, RowSparseAdam):
+            net.optimizer_.remember(saved.get("optimizer", []))
         self.net_.module_.eval()
 
 

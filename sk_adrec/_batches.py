@@ -137,8 +137,9 @@ def forward_batches(
     device: str,
     batch_size: int,
     function: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The module's outputs for all rows, batch by batch, in evaluation mode.
+    """The module's outputs, batch by batch, in evaluation mode.
 
     Parameters
     ----------
@@ -148,6 +149,8 @@ def forward_batches(
     batch_size : int
     function : callable or None
         Applied to each batch's output.
+    rows : ndarray of int or None
+        Which rows; None for all.
 
     Returns
     -------
@@ -156,9 +159,12 @@ def forward_batches(
     module.eval()
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(encoded), batch_size):
-            rows = slice(start, start + batch_size)
-            part = encoded if len(encoded) <= batch_size else encoded.take(rows)
+        for start in range(0, len(encoded) if rows is None else len(rows), batch_size):
+            batch = slice(start, start + batch_size)
+            if rows is not None:
+                part = encoded.take(rows[batch])
+            else:
+                part = encoded if len(encoded) <= batch_size else encoded.take(batch)
             output = module(Batch.from_encoded(part, device))
             parts.append((output if function is None else function(output)).cpu().numpy())
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

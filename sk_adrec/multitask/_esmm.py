@@ -37,10 +37,12 @@ class ESMM(nn.Module):
             MLP(self.inputs.out_dim, dims, activation=activation, dropout=dropout, out_dim=1)
             for dims in hidden_dims
         )
-        for tower, log_odds in zip(self.towers, torch.as_tensor(schema.prior)):
-            *_, last = tower.children()
-            assert isinstance(last, nn.Linear)
-            nn.init.constant_(last.bias, float(log_odds))
+        for bias, log_odds in zip(self.output_biases, torch.as_tensor(schema.prior)):
+            nn.init.constant_(bias, float(log_odds))
+
+    @property
+    def output_biases(self):
+        return [[*tower.parameters()][-1] for tower in self.towers]
 
     def forward(self, batch: Batch) -> Tensor:
         x = self.inputs(batch)  # (B, D)

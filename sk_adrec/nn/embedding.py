@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -73,16 +74,22 @@ class FusedEmbedding(nn.Module):
         return self.weight.detach()[offset : offset + self.cardinalities[vocabulary]]
 
     @torch.no_grad()
-    def grow(self, cardinalities: Mapping[str, int]) -> None:
-        """Add rows for new codes; old codes keep theirs, new ones start as the unknown row."""
-        new = self._new_rows(cardinalities).to(self.weight)
-        for name, offset in _offsets(cardinalities).items():
-            old = self.rows_of(name)
-            new[offset : offset + len(old)] = old
-            new[offset + len(old) : offset + cardinalities[name]] = old[1]
+    def grow(self, cardinalities: Mapping[str, int]) -> Callable[..., Tensor]:
+        """Add rows for new codes; old codes keep theirs, new ones start as the unknown row.
+
+        Returns
+        -------
+        callable
+            ``enlarge(rows, fill)``: something else that has a row for each of the old table's,
+            shape (n_rows, d), at the size of the new one; ``fill`` maps the old rows of a
+            vocabulary to what its new ones hold, shape (d,).
+        """
+        enlarge = partial(_enlarge, before=self.cardinalities, after=dict(cardinalities))
+        new = enlarge(self.weight, lambda block: block[1])
         self.cardinalities = dict(cardinalities)
         self.offsets = _offsets(self.cardinalities)
         self.weight = nn.Parameter(new)
+        return enlarge
 
     @torch.no_grad()
     def perturb_after(self, cardinalities: Mapping[str, int]) -> None:
@@ -90,6 +97,13 @@ class FusedEmbedding(nn.Module):
         for name, size in cardinalities.items():
             new = self.rows_of(name)[size:]
             new += torch.randn_like(new) * self.std
+
+
+def _enlarge(rows, fill, before, after):
+    new = []
+    for block, size in zip(rows.split([*before.values()]), after.values()):
+        new += [block, fill(block).expand(size - len(block), -1)]
+    return torch.cat(new)
 
 
 def _offsets(cardinalities: Mapping[str, int]) -> dict[str, int]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 
@@ -40,6 +44,67 @@ class RowSparseAdam(Optimizer):
                     continue
                 (_sparse_step if p.grad.is_sparse else _dense_step)(self.state[p], p, group)
         return loss
+
+    @torch.no_grad()
+    def replace(self, old: Tensor, new: Tensor, enlarge: Callable[..., Tensor]) -> None:
+        """Go on with a larger table in the place of another.
+
+        Parameters
+        ----------
+        old, new : Parameter
+        enlarge : callable
+            What :meth:`FusedEmbedding.grow` returned.
+        """
+        for group in self.param_groups:
+            group["params"] = [new if p is old else p for p in group["params"]]
+        state = self.state.pop(old, None)
+        if state:
+            state["m"] = enlarge(state["m"], lambda block: torch.zeros_like(block[0]))
+            state["v"] = enlarge(state["v"], _mean_of_touched)
+            self.state[new] = state
+
+    def memory(self) -> list[dict[str, Any]]:
+        """What a later optimiser needs in order to go on with steps of the same size.
+
+        Of the second moments of a matrix only the means of its rows and columns are kept, whose
+        product stands for them (Adafactor: Shazeer & Stern 2018): a file grows by 1 / d.
+
+        Returns
+        -------
+        list of dict
+            One per parameter, empty for one that has not moved, with numpy arrays.
+        """
+        return [_factorise(self.state.get(p)) for g in self.param_groups for p in g["params"]]
+
+    @torch.no_grad()
+    def remember(self, memory: list[dict[str, Any]]) -> None:
+        """Take over what `memory` of an optimiser of the same parameters returned."""
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        for p, kept in zip(parameters, memory):
+            if kept:
+                v = _product([torch.as_tensor(mean).to(p) for mean in kept["v"]])
+                self.state[p] = {"step": kept["step"], "m": torch.zeros_like(p), "v": v}
+
+
+def _factorise(state) -> dict[str, Any]:
+    if not state:
+        return {}
+    v = state["v"]
+    means = [v.mean(1), v.mean(0)] if v.ndim == 2 and len(v) else [v]
+    return {"step": state["step"], "v": [mean.cpu().numpy() for mean in means]}
+
+
+def _product(means: list[Tensor]) -> Tensor:
+    if len(means) == 1:
+        return means[0].clone()
+    rows, columns = means
+    return torch.outer(rows, columns / columns.mean().clamp(min=torch.finfo(rows.dtype).tiny))
+
+
+def _mean_of_touched(v: Tensor) -> Tensor:
+    """The mean second moments of the rows that have ever moved."""
+    touched = v[(v > 0).any(1)]
+    return touched.mean(0) if len(touched) else v[0]
 
 
 def _dense_step(state, p, group):

@@ -7,6 +7,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
+from .._level import add_to_biases, rows_for_level, shift_to_mean
 from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import check_choice, warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
@@ -15,7 +16,12 @@ _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
 class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
-    """One row per impression, y of two classes; the module returns a logit of shape (B,)."""
+    """One row per impression, y of two classes; the module returns a logit of shape (B,).
+
+    A module may name its ``output_biases``, a sequence of one parameter that is added to every
+    logit: after training with the log loss it is set such that the mean probability of the
+    training rows is their base rate.
+    """
 
     def _check_target(self, y):
         return check_target(y)
@@ -39,6 +45,15 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
 
     def _validation_metrics(self):
         return [("auc", _auc)]
+
+    def _settle(self, rows, spread=None):
+        biases = getattr(self.net_.module_, "output_biases", None)
+        if self.loss != "log_loss" or biases is None:
+            return
+        at = rows_for_level(rows)
+        logits = self._forward_encoded(rows.encoded, rows=at)
+        shift = shift_to_mean(logits, rows.y[at], rows.weight[at], spread=spread)
+        add_to_biases(biases, [shift])
 
     def _judge(self, valid_rows):
         if self.loss == "log_loss":

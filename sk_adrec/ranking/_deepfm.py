@@ -34,6 +34,10 @@ class DeepFM(nn.Module):
             out_dim=1,
         )
 
+    @property
+    def output_biases(self):
+        return self.fm.output_biases
+
     def forward(self, batch: Batch) -> Tensor:
         theta, features = self.fm.look_up(batch)
         y_fm = self.fm.equation_5(batch, theta, features)  # (B,)

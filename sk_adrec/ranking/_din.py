@@ -75,6 +75,11 @@ class DIN(nn.Module):
         *_, bias = self.mlp.parameters()
         nn.init.constant_(bias, 0.0 if schema.prior is None else float(schema.prior))
 
+    @property
+    def output_biases(self):
+        *_, bias = self.mlp.parameters()
+        return (bias,)
+
     def forward(self, batch: Batch) -> Tensor:
         theta, places, e_k = self._look_up(batch)
         fields = self.inputs.embed(batch, theta, places)  # (B, F, d)

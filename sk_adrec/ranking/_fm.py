@@ -34,6 +34,10 @@ class FactorizationMachine(nn.Module):
             self.numeric[:, k] = 0.0
         self.w0 = nn.Parameter(torch.as_tensor(0.0 if schema.prior is None else schema.prior))
 
+    @property
+    def output_biases(self):
+        return (self.w0,)
+
     def forward(self, batch: Batch) -> Tensor:
         return self.equation_5(batch, *self.look_up(batch))
 

@@ -17,9 +17,9 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._target import check_target
 from .._validation import check_weight, check_X, drop_zero_weight, unchanged_on_error
 from ..preprocessing._columns import read_table
-from .._target import check_target
 from ._calibration import Sample, fit_curve
 from ._interactions import Interactions
 from ._log import Log, read_labels

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .._target import check_two_classes
 from .._validation import is_frame
 from ..preprocessing._columns import Table, read_table
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from .._target import check_two_classes
 from ._interactions import Interactions
 from ._roles import as_table, read_ids, read_times, role_positions
 

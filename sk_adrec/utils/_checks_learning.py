@@ -84,24 +84,20 @@ def check_parameters_as_given_learn(estimator):
 
 def check_mean_prediction(estimator):
     """The weighted mean of the probabilities is near the weighted base rate."""
-    tolerance = 0.1
+    tolerance = 0.05
     for negative_rate in (1.0, 0.2):
         log = ad_log(8_000, base_rate=0.1, negative_rate=negative_rate)
         rate = np.average(log.target, weights=log.sample_weight)
-        means = []
-        # One fit's last steps move the mean of a deep network by as much as the tolerance.
-        for seed in range(3):
-            model = quick(estimator, max_epochs=10, random_state=seed).fit(
-                log.data, log.target.to_numpy(), sample_weight=log.sample_weight
-            )
-            p = model.predict_proba(log.data)[:, 1]
-            means.append(np.average(p, weights=log.sample_weight))
-        mean = np.mean(means)
+        model = quick(estimator, max_epochs=10).fit(
+            log.data, log.target.to_numpy(), sample_weight=log.sample_weight
+        )
+        p = model.predict_proba(log.data)[:, 1]
+        mean = np.average(p, weights=log.sample_weight)
         if abs(mean / rate - 1) > tolerance:
             raise AssertionError(
-                f"The mean probability {mean:.4f} of three fits is more than {tolerance:.0%} off "
-                f"the base rate {rate:.4f}, with negatives kept at rate {negative_rate:g} and "
-                "weighed by its reciprocal"
+                f"The mean probability {mean:.4f} is more than {tolerance:.0%} off the base rate "
+                f"{rate:.4f}, with negatives kept at rate {negative_rate:g} and weighed by its "
+                "reciprocal"
             )
 
 

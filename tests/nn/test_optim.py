@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sk_adrec.nn import RowSparseAdam, gather_rows
+from sk_adrec.nn import FusedEmbedding, RowSparseAdam, gather_rows
 
 SETTINGS = {"lr": 0.05, "betas": (0.8, 0.95)}
 
@@ -93,3 +93,81 @@ def test_parameters_without_a_gradient_are_left_alone_and_the_closure_is_called(
     assert optimizer.step(closure).item() == pytest.approx(expected)
     assert torch.equal(unused, parameter())
     assert not torch.equal(p, parameter())
+
+
+# ---- what is kept beyond an optimiser's life --------------------------------------------------
+
+
+def moved(optimizer, p, rows, n_steps=30):
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        (gather_rows(p, torch.tensor(rows), True) - 1.0).pow(2).sum().backward()
+        optimizer.step()
+
+
+def test_memory_gives_back_moments_that_are_a_product():
+    """All entries of a row have the same gradient here, so rows and columns tell everything."""
+    p = nn.Parameter(torch.zeros(6, 3, dtype=torch.float64))
+    first = RowSparseAdam([p], lr=0.01)
+    moved(first, p, [1, 2, 2])
+    later = RowSparseAdam([p], lr=0.01)
+    later.remember(first.memory())
+    assert_close(later.state[p]["v"], first.state[p]["v"], rtol=1e-12, atol=0)
+    assert later.state[p]["step"] == 30
+    assert not later.state[p]["m"].any()
+
+
+def test_memory_is_small_and_plain():
+    p, bias = nn.Parameter(torch.zeros(600, 20)), nn.Parameter(torch.zeros(7))
+    optimizer = RowSparseAdam([p, bias, nn.Parameter(torch.zeros(5))])
+    (gather_rows(p, torch.arange(600), True).sum() + bias.sum()).backward()
+    optimizer.step()
+    table, vector, unmoved = optimizer.memory()
+    assert [part.shape for part in table["v"]] == [(600,), (20,)]
+    assert [part.shape for part in vector["v"]] == [(7,)]
+    assert unmoved == {}
+
+
+def row_one(gradient):
+    values = torch.full((1, 1), gradient, dtype=torch.float64)
+    return torch.sparse_coo_tensor([[1]], values, (2, 1), check_invariants=True)
+
+
+def test_first_steps_with_a_memory_are_no_longer_than_before():
+    """A fresh optimiser moves by lr whatever the gradient's size."""
+    steps = {}
+    for name in ("fresh", "remembering"):
+        p = nn.Parameter(torch.zeros(2, 1, dtype=torch.float64))
+        first = RowSparseAdam([p], lr=0.01)
+        for sign in [1.0, -1.0] * 500:
+            p.grad = row_one(sign)
+            first.step()
+        later = RowSparseAdam([p], lr=0.01)
+        if name == "remembering":
+            later.remember(first.memory())
+        before = p.detach().clone()
+        p.grad = row_one(0.01)
+        later.step()
+        steps[name] = float((p.detach() - before)[1].abs())
+    assert steps["fresh"] == pytest.approx(0.01, rel=1e-4)
+    assert steps["remembering"] < 1e-4
+
+
+def test_replaced_table_keeps_moments_and_new_rows_get_the_mean():
+    table = FusedEmbedding({"a": 3, "b": 4}, d=2)
+    optimizer = RowSparseAdam(table.parameters(), lr=0.01)
+    moved(optimizer, table.weight, [1, 2, 3, 4])
+    old, state = table.weight, dict(optimizer.state[table.weight])
+    enlarge = table.grow({"a": 5, "b": 4})
+    optimizer.replace(old, table.weight, enlarge)
+    assert optimizer.param_groups[0]["params"] == [table.weight]
+    kept, new = [0, 1, 2, 5, 6, 7, 8], [3, 4]
+    now = optimizer.state[table.weight]
+    assert_close(now["v"][kept], state["v"])
+    assert_close(now["m"][kept], state["m"])
+    # Row 0 of "a" has never moved.
+    assert_close(now["v"][new], state["v"][1:3].mean(0).expand(2, -1))
+    assert not now["m"][new].any()
+    assert old not in optimizer.state
+    moved(optimizer, table.weight, new)
+    assert (table.weight[new] != 0).all()

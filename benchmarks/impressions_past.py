@@ -8,9 +8,9 @@ information: the 18 columns, and what the household had bought before the impres
 Networks get it as the last 30 purchases (product and category) and four counts, trees as the
 counts (LightGBM takes no lists). Counts and ages are log(1 + x) for all.
 
-Each model tries ``N_CANDIDATES`` settings on weeks 21-40, judged by log loss on weeks 41-44, since
-by AUC networks train on until their probabilities are far too high; the best is fitted on weeks 1-44 with three seeds, and weeks 45-53 are read once. Writes
-``results/impressions_past.json``.
+Each model tries ``N_CANDIDATES`` settings on weeks 21-40, judged by log loss on weeks 41-44: judged
+by AUC networks train on until their probabilities are far too high. The best is fitted on weeks
+1-44 with three seeds, and weeks 45-53 are read once. Writes ``results/impressions_past.json``.
 """
 
 import os

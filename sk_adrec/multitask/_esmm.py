@@ -13,8 +13,8 @@ from ..preprocessing._encoded import Schema
 from ..utils._docs import shared_docs
 from ._base import BaseMultiTask
 
-#: Standard deviation of a new embedding: on synthetic logs towers learned more from vectors that
-#: differ from the start than from nn.embedding.INIT_STD, for each stage alone as well.
+#: Standard deviation of a new embedding. On synthetic logs validation losses fall with it from
+#: nn.embedding.INIT_STD to 0.1, but the level of the probabilities gets noisier.
 INIT_STD = 0.03
 
 

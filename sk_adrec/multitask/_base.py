@@ -106,8 +106,8 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
                 )
         self.n_stages_ = len(names)
         self.stage_names_ = [str(name) for name in names]
-        n_weights = self.n_stages_ if self.loss_weights is None else len(self.loss_weights)
-        if n_weights != self.n_stages_:
+        weights = self._given_weights()
+        if weights is not None and len(weights) != self.n_stages_:
             raise ValueError(
                 f"loss_weights must have one weight for each of the {self.n_stages_} stages "
                 f"{self.stage_names_}, got {self.loss_weights!r}"
@@ -137,16 +137,29 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
     def _check_params(self):
         super()._check_params()
         check_choice("on_inconsistent", self.on_inconsistent, ("raise", "fix"))
-        for weight in () if self.loss_weights is None else self.loss_weights:
+        if isinstance(self.loss_weights, str):
+            check_choice("loss_weights", self.loss_weights, ("balanced",))
+        weights = self._given_weights()
+        for weight in () if weights is None else weights:
             check_number("each weight in loss_weights", weight, 0)
-        if self.loss_weights is not None and not any(self.loss_weights):
+        if weights is not None and not any(weights):
             raise ValueError(
                 f"loss_weights must have a weight above 0, got {self.loss_weights!r}: nothing "
                 "would be learned"
             )
 
+    def _given_weights(self):
+        """The weights if they are numbers; None if they follow from the data."""
+        return None if isinstance(self.loss_weights, str) else self.loss_weights
+
     def _make_loss(self):
-        weights = [1.0] * self.n_stages_ if self.loss_weights is None else self.loss_weights
+        weights = self.loss_weights
+        if weights is None:
+            weights = [1.0] * self.n_stages_
+        elif isinstance(weights, str):
+            rates = np.cumprod(expit(self._prior_of_fit))
+            entropy = -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
+            weights = entropy[0] / entropy
         return EntireSpaceLoss(weights)
 
     def _prior(self, y, weight):

@@ -199,6 +199,7 @@ def test_bad_targets(y, message):
         ({"loss_weights": [1.0]}, "one weight for each of the 2 stages"),
         ({"loss_weights": [1.0, -1.0]}, "each weight in loss_weights must be a number"),
         ({"loss_weights": [0.0, 0.0]}, "must have a weight above 0"),
+        ({"loss_weights": "equal"}, "loss_weights must be one of 'balanced', got 'equal'"),
         ({"on_inconsistent": "drop"}, "on_inconsistent must be one of 'raise', 'fix'"),
         ({"stages": ["click", "purchase"]}, "stages names 'purchase', but the columns of y are"),
     ],
@@ -283,6 +284,16 @@ def test_loss_weights_decide_what_is_learned():
     )
     assert_allclose(after[1][0].weight.detach(), before[1][0].weight.detach(), atol=1e-9)
     assert not np.allclose(after[0][0].weight.detach(), before[0][0].weight.detach(), atol=1e-3)
+
+
+def test_balanced_weights_make_each_stage_count_alike():
+    X, y = frame_and_funnel(400)
+    fitted = model(loss_weights="balanced").fit(X, y)
+    rates = y.mean().to_numpy()
+    entropy = -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
+    assert_allclose(fitted._make_loss().weights, entropy[0] / entropy, rtol=1e-6)
+    again = pickle.loads(pickle.dumps(fitted)).partial_fit(X, y)
+    assert_allclose(again.net_.criterion_.weights, entropy[0] / entropy, rtol=1e-6)
 
 
 def test_metrics_of_each_stage_are_recorded_and_shown(capsys):

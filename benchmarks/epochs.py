@@ -31,15 +31,17 @@ BATCH_SIZE, EPOCHS = 4096, 3
 NEXTREC_ROWS = 25 * BATCH_SIZE
 
 
-def encode_impressions(split):
+def encode_impressions(split, target=None):
     """The arrays of ``README.md``: codes of the impressions, one column a field.
 
     Parameters
     ----------
     split : {"test", "validation"}
         Train on weeks 1-44 and test on 45-53, or train on 1-40 and test on 41-44.
+    target : list of str, default=None
+        Labels of the same rows instead of ``LABEL``.
     """
-    train, test = (protocol.load_rows(LABEL, weeks) for weeks in SPLITS[split])
+    train, test = (protocol.load_rows(LABEL, weeks, target=target) for weeks in SPLITS[split])
     encoder = LogEncoder()
     codes = encoder.fit_transform(train.X).categorical
     return {
@@ -80,9 +82,10 @@ def run(library, data, directory, *, lr, epochs, model="fm", max_rows=None):
     report = json.loads(output.read_text())
     steps = -(-report["n_train"] // BATCH_SIZE)
     report["seconds_per_step"] = float(np.median(report["seconds_per_epoch"])) / steps
+    aucs = {name: value for name, value in report.items() if name.startswith("auc")}
     print(
         f"{library:14} lr {lr:g}: {report['seconds_per_step'] * 1e3:8.1f} ms a step, "
-        f"epochs {np.round(report['seconds_per_epoch'], 2)} s, AUC {report['auc']}",
+        f"epochs {np.round(report['seconds_per_epoch'], 2)} s, {aucs}",
         flush=True,
     )
     return report

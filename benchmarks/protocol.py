@@ -67,7 +67,9 @@ class Rows:
         return len(self.y)
 
 
-def load_rows(label, weeks, *, max_rows=None, negative_rate=NEGATIVE_RATE, with_time=False):
+def load_rows(
+    label, weeks, *, max_rows=None, negative_rate=NEGATIVE_RATE, with_time=False, target=None
+):
     """The impressions of some weeks.
 
     Parameters
@@ -79,6 +81,8 @@ def load_rows(label, weeks, *, max_rows=None, negative_rate=NEGATIVE_RATE, with_
     negative_rate : float, default=0.02
     with_time : bool, default=False
         Whether to add the column ``timestamp``, when the impression's week began.
+    target : list of str, default=None
+        Other labels for the same rows, one column of y each.
 
     Returns
     -------
@@ -92,7 +96,11 @@ def load_rows(label, weeks, *, max_rows=None, negative_rate=NEGATIVE_RATE, with_
     if label not in LABELS:
         raise ValueError(f"label must be one of {LABELS}, got {label!r}")
     log = load_complete_journey_impressions(
-        target=label, keep=label, negative_rate=negative_rate, weeks=weeks, random_state=0
+        target=label if target is None else target,
+        keep=label,
+        negative_rate=negative_rate,
+        weeks=weeks,
+        random_state=0,
     )
     X = log.data.assign(timestamp=log.timestamp) if with_time else log.data
     rows = np.arange(len(log.target))

@@ -291,7 +291,7 @@ def epoch_section(result):
             "steps counted up to a whole epoch, and no AUC. Test weeks: 45-53; AUC after 1 and "
             f"after 3 epochs; label `{result['label']}`, no weights.",
             f"### The same rows with {result['n_ids']['many_ids'] / 1e6:.0f} million ids",
-            _epoch_table(result["many_ids"], result["n_train"], auc=False),
+            _epoch_table(result["many_ids"], result["n_train"], aucs=()),
             _lead(result["many_ids"], 15),
             "Four of the columns hold a million ids each; steps of 4096 rows. The others' dense "
             "Adam visits every row of every table at each step, this library's only the rows of "
@@ -328,6 +328,50 @@ def din_epoch_section(result):
             machine(result),
         ]
     )
+
+
+def esmm_epoch_section(result):
+    """Seconds of an ESMM's epoch and AUCs of each library."""
+    aucs = (("CTR AUC", "auc_ctr"), ("CTCVR AUC", "auc_ctcvr"))
+    return "\n\n".join(
+        [
+            f"## An epoch of an ESMM, {result['n_train']:,} rows x 18 columns, embedding 16, "
+            "towers (128, 64), batch 4096",
+            _epoch_table(result["sample"], result["n_train"], aucs),
+            _lead(result["sample"], 5),
+            f"Stages: {' -> '.join(result['labels'])}. {machine(result)}",
+        ]
+    )
+
+
+def esmm_section(result):
+    """ESMM against networks that learn one thing each: a table a measure."""
+    parts = ["## ESMM against networks of one stage"]
+    titles = {
+        "cvr_excess_log_loss": "Synthetic: excess log loss of pCVR over all impressions, x 1000",
+        "ctcvr_excess_log_loss": "Synthetic: excess log loss of pCTCVR, x 1000",
+        "cvr_auc_on_engaged": "Real funnel: AUC of pCVR on engaged impressions",
+        "ctcvr_auc": "Real funnel: AUC of pCTCVR over all impressions",
+    }
+    for part in ("synthetic", "funnel"):
+        for measure, ways in result[part]["summary"].items():
+            scale = 1000 if "log_loss" in measure else 1
+            rows = []
+            for name, way in ways.items():
+                lead = way["ESMM_minus"]
+                cells = [f"{way['mean'] * scale:.4f} ± {way['sd'] * scale:.4f}"]
+                cells += [f"{lead['mean'] * scale:+.4f} ± {lead['sd'] * scale:.4f}"]
+                rows.append([name, *(cells if name != "ESMM" else [cells[0], ""])])
+            seeds = len(result[part]["seeds"])
+            parts += [f"### {titles[measure]}"]
+            parts += [table(["estimate", f"mean ± sd of {seeds} seeds", "ESMM minus it"], rows)]
+    parts += [
+        "Synthetic: the probabilities are known, so pCVR is judged over clicked and other "
+        "impressions alike; excess is over the truth's own entropy. Funnel: weeks 1-40, stopped "
+        "on weeks 41-44, judged on weeks 45-53. Six settings for each network, the best by log "
+        f"loss on validation rows. {machine(result)}"
+    ]
+    return "\n\n".join(parts)
 
 
 PAST_NOTE = """Every model has the same information (its name says how): the 18 columns, and what
@@ -382,7 +426,7 @@ def _lead(reports, wanted):
     return f"The fastest of the others takes {times:.1f} times as long (wanted: {wanted})."
 
 
-def _epoch_table(reports, n_train, auc=True):
+def _epoch_table(reports, n_train, aucs=(("AUC", "auc"),)):
     ours = min(r["seconds_per_step"] for r in reports if r["peer"] == "sk-adrec")
     rows = []
     for r in reports:
@@ -392,11 +436,11 @@ def _epoch_table(reports, n_train, auc=True):
         cells += [f"{per_step * 1e3:.1f}", f"{per_step * -(-n_train // 4096):.1f}"]
         cells += [f"{per_step / ours:.1f}"]
         whole = r["n_train"] == n_train
-        if auc:
-            cells += [f"{r['auc'][n]:.4f}" if whole and n in r["auc"] else "" for n in ("1", "3")]
+        for _, key in aucs:
+            cells += [f"{r[key][n]:.4f}" if whole and n in r[key] else "" for n in ("1", "3")]
         rows.append([*cells, f"{r['n_train']:,}"])
     header = ["library", "learning rate", "ms a step", "s an epoch", "times ours"]
-    header += ["AUC after 1", "AUC after 3"] if auc else []
+    header += [f"{auc} after {n}" for auc, _ in aucs for n in (1, 3)]
     return table([*header, "rows"], rows)
 
 
@@ -461,6 +505,8 @@ SECTIONS = (
     ("deepfm_epoch", "deepfm_epoch.py", deepfm_epoch_section),
     ("impressions_past", "impressions_past.py", past_section),
     ("din_epoch", "din_epoch.py", din_epoch_section),
+    ("esmm", "esmm.py", esmm_section),
+    ("esmm_epoch", "esmm_epoch.py", esmm_epoch_section),
     ("overhead", "overhead.py", overhead_section),
 )
 

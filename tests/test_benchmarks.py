@@ -281,6 +281,7 @@ def test_journal_goes_on_where_tuning_stopped(scripts, tmp_path):
     class Model:
         name = "model"
         space = {"lr": [0.1, 0.2, 0.3]}
+        metric = "auc"
         calls = 0
 
         def tune(self, setting, train, valid):

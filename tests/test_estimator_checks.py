@@ -148,9 +148,9 @@ class OneForAll(FMClassifier):
         type(self).latest = self.net_
         return self
 
-    def _forward_encoded(self, encoded, function=None):
+    def _forward_encoded(self, encoded, function=None, rows=None):
         self.net_ = type(self).latest
-        return super()._forward_encoded(encoded, function)
+        return super()._forward_encoded(encoded, function, rows)
 
 
 class DrawsFromNumpy(FMClassifier):

@@ -13,9 +13,9 @@ from ..preprocessing._encoded import Schema
 from ..utils._docs import shared_docs
 from ._base import BaseMultiTask
 
-#: Standard deviation of a new embedding. On synthetic logs validation losses fall with it from
-#: nn.embedding.INIT_STD to 0.1, but the level of the probabilities gets noisier.
-INIT_STD = 0.03
+#: Standard deviation of a new embedding. On synthetic logs of seeds of their own pCVR comes nearer
+#: to the truth than with nn.embedding.INIT_STD: towers learn more from vectors that differ early.
+INIT_STD = 0.1
 
 
 class ESMM(nn.Module):

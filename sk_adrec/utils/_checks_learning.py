@@ -166,9 +166,10 @@ def check_early_stopping_restores_best_epoch(estimator):
             f"Training should stop 3 epochs after the best one ({scores.argmax() + 1}), it ran "
             f"{len(scores)}"
         )
-    loss = log_loss(y[valid], model.predict_proba(X[valid])[:, 1], sample_weight=weight)
-    if abs(loss + scores.max()) > 1e-4:
-        raise AssertionError(
-            f"The validation log loss of the fitted model is {loss:.5f}, that of the best epoch "
-            f"was {-scores.max():.5f}, of the last {-scores[-1]:.5f}: restore the best"
-        )
+    stopped = clone(model).set_params(max_epochs=int(scores.argmax()) + 1, early_stopping=False)
+    stopped.fit(X[train], y[train], X_val=X[valid], y_val=y[valid], sample_weight_val=weight)
+    assert_same(
+        output(model, X),
+        output(stopped, X),
+        "The model should be that of the best epoch (restore the best); its predictions",
+    )

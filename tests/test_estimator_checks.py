@@ -149,7 +149,9 @@ class OneForAll(FMClassifier):
         return self
 
     def _forward_encoded(self, encoded, function=None, rows=None):
-        self.net_ = type(self).latest
+        # With rows it is called in fit.
+        if rows is None:
+            self.net_ = type(self).latest
         return super()._forward_encoded(encoded, function, rows)
 
 

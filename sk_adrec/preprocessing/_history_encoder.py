@@ -71,6 +71,11 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         Only events before the row's time *minus the gap* are known. Set it to the delay with
         which your events arrive in production: ``"1D"`` between dates, else a number in the
         unit of the times.
+    window : number, str or timedelta, default=None
+        Events longer ago than this are forgotten, in lists and counts; None forgets none. Counts
+        grow as a log does, so that two purchases mean less a year after its first day than a month
+        after it: where it spans many times the window, ``window="84D"`` makes them mean the same,
+        and probabilities keep their level, at the price of what is forgotten.
     distinct : bool, default=False
         Whether events in a row with the same attributes are listed once, as the most recent of
         them. Set it where repetition is noise (page views). Counts take all.
@@ -139,6 +144,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         ages: bool = False,
         on: str | None = None,
         gap: Any = 0,
+        window: Any = None,
         distinct: bool = False,
         drop: Sequence[str] = (),
     ) -> None:
@@ -150,6 +156,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         self.ages = ages
         self.on = on
         self.gap = gap
+        self.window = window
         self.distinct = distinct
         self.drop = drop
 
@@ -294,6 +301,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
             )
         check_number("max_len", self.max_len, 1, integer=True)
         read_gap(self.gap, NOTHING)
+        if self.window is not None:
+            read_gap(self.window, NOTHING, "window")
 
     def _check_output_names(self, names: list[Any]) -> None:
         for name in self.drop:
@@ -356,9 +365,17 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
             for name in self._counts
             for vocabulary in [log.attributes[name]]
         }
-        limit = subtract_gap(times.values, read_gap(self.gap, times.kind))
+        gap, since = read_gap(self.gap, times.kind), None
+        if self.window is not None:
+            window = read_gap(self.window, times.kind, "window")
+            if window <= gap:
+                raise ValueError(
+                    f"window must be longer than gap={self.gap!r}, got {self.window!r}: no event "
+                    "would be known"
+                )
+            since = subtract_gap(times.values, window)
         user = np.where(times.missing, MISSING, user).astype(np.int64)
-        return Rows(user, times.values, limit), codes
+        return Rows(user, times.values, subtract_gap(times.values, gap), since), codes
 
     def _set_log(
         self, log: EventLog, listed: list[str], distinct: bool, counted: list[str]

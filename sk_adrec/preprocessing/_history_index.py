@@ -39,7 +39,9 @@ class TimeIndex:
         bounds = np.concatenate([first, [len(order), len(order)]])
         return cls(group[first], bounds, times[order], order)
 
-    def before(self, group: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def before(
+        self, group: np.ndarray, limit: np.ndarray, since: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Where the sorted events of a group that lie before a time begin and end.
 
         Parameters
@@ -48,6 +50,8 @@ class TimeIndex:
             May be a group without events.
         limit : ndarray of shape (n_rows,), int64 or float64
             Only earlier events count; those at the same time do not.
+        since : ndarray of shape (n_rows,) or None
+            At most `limit`: events before it do not count; those at the same time do.
 
         Returns
         -------
@@ -58,7 +62,10 @@ class TimeIndex:
         found = np.append(self.groups, -1)[at] == group
         at = np.where(found, at, len(self.groups))
         first = self.bounds[at]
-        return first, _first_not_before(self.times, first, self.bounds[at + 1], limit)
+        stop = _first_not_before(self.times, first, self.bounds[at + 1], limit)
+        if since is not None:
+            first = _first_not_before(self.times, first, stop, since)
+        return first, stop
 
 
 def _first_not_before(

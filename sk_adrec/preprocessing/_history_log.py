@@ -119,11 +119,14 @@ class Rows:
         The time of each row.
     limit : ndarray of shape (n_rows,), int64 or float64
         Events before it are known: the row's time minus the gap.
+    since : ndarray of shape (n_rows,), int64 or float64, or None
+        Events before it are forgotten; None forgets none.
     """
 
     user: np.ndarray
     now: np.ndarray
     limit: np.ndarray
+    since: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
@@ -161,7 +164,7 @@ class PastLists:
         self, rows: Rows, max_len: int, with_ages: bool
     ) -> tuple[dict[str, pa.ChunkedArray], pa.ChunkedArray]:
         """Lists of each attribute by its name, and of the ages (empty unless `with_ages`)."""
-        first, stop = self.index.before(rows.user, rows.limit)
+        first, stop = self.index.before(rows.user, rows.limit, rows.since)
         parts: dict[str, list[pa.Array]] = {name: [] for name in self.codes}
         age_parts: list[pa.Array] = []
         step = max(1, _ENTRIES_AT_ONCE // max_len)
@@ -199,7 +202,7 @@ class PastCounts:
 
     def before(self, rows: Rows, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Number of known events with the row's value, and the age of the latest (NaN: none)."""
-        first, stop = self.index.before(self._pair(rows.user, codes), rows.limit)
+        first, stop = self.index.before(self._pair(rows.user, codes), rows.limit, rows.since)
         age = np.full(len(rows), np.nan)
         seen = stop > first
         age[seen] = ages(rows.now[seen], self.index.times[stop[seen] - 1], self.kind)

@@ -110,8 +110,8 @@ def _no_times(where: str) -> TypeError:
     )
 
 
-def read_gap(gap: Any, kind: str) -> int | float:
-    """A gap in the unit of ``Times.values`` of a kind.
+def read_gap(gap: Any, kind: str, name: str = "gap") -> int | float:
+    """A gap, or another duration by its `name`, in the unit of ``Times.values`` of a kind.
 
     Raises
     ------
@@ -125,16 +125,16 @@ def read_gap(gap: Any, kind: str) -> int | float:
         unit = (
             "a number, in the unit of the times" if kind == NUMBERS else "a duration such as '1D'"
         )
-        raise ValueError(f"gap must be {unit}, since the times are {kind}, got {gap!r}")
+        raise ValueError(f"{name} must be {unit}, since the times are {kind}, got {gap!r}")
     else:
         try:
             value = pd.Timedelta(gap).as_unit("ns").value
         except (ValueError, TypeError) as error:
             raise ValueError(
-                f"gap must be a duration such as '1D' or a number, got {gap!r}"
+                f"{name} must be a duration such as '1D' or a number, got {gap!r}"
             ) from error
     if not 0 <= value < np.inf or gap is pd.NaT:
-        raise ValueError(f"gap must be finite and not negative, got {gap!r}")
+        raise ValueError(f"{name} must be finite and not negative, got {gap!r}")
     return value
 
 

@@ -27,7 +27,7 @@ def make_encoder(**parameters):
     return HistoryEncoder(**{"time": "time", **parameters})
 
 
-def slow(X, events, *, attributes, counts, max_len=50, on=None, gap=0, distinct=False):
+def slow(X, events, *, attributes, counts, max_len=50, on=None, gap=0, window=None, distinct=False):
     """The definition: for each row, look at every event."""
     events = events.reset_index(drop=True)
     if on is not None:
@@ -41,6 +41,8 @@ def slow(X, events, *, attributes, counts, max_len=50, on=None, gap=0, distinct=
         if not pd.isna(row["user_id"]) and not pd.isna(row["time"]):
             limit = row["time"] - gap if gap else row["time"]
             known = [e for e in events if e["user_id"] == row["user_id"] and e["time"] < limit]
+            if window is not None:
+                known = [e for e in known if e["time"] >= row["time"] - window]
         listed = []
         for event in known:
             ids = tuple(None if pd.isna(event[name]) else event[name] for name in attributes)
@@ -100,12 +102,14 @@ ALL = {"attributes": ["item_id", "shop"], "counts": ["item_id", "shop"]}
 
 @pytest.mark.parametrize("dates", [True, False], ids=["dates", "numbers"])
 @pytest.mark.parametrize("with_gap", [False, True], ids=["", "gap"])
+@pytest.mark.parametrize("with_window", [False, True], ids=["", "window"])
 @pytest.mark.parametrize("distinct", [False, True], ids=["", "distinct"])
 @pytest.mark.parametrize("max_len", [1, 3, 50])
 @pytest.mark.filterwarnings("ignore:.*of.*events have no 'time':UserWarning")
-def test_equals_a_slow_loop(dates, with_gap, distinct, max_len):
+def test_equals_a_slow_loop(dates, with_gap, with_window, distinct, max_len):
     gap = (pd.Timedelta("12h") if dates else 2) if with_gap else 0
-    options = {**ALL, "max_len": max_len, "gap": gap, "distinct": distinct}
+    window = (pd.Timedelta("30h") if dates else 5) if with_window else None
+    options = {**ALL, "max_len": max_len, "gap": gap, "window": window, "distinct": distinct}
     for seed, on in ((0, None), (1, "click")):
         events, X = random_log(seed, dates=dates), random_log(seed + 10, 60, dates=dates)
         encoder = make_encoder(**options, on=on, ages=True).fit(X, events=events)
@@ -482,6 +486,9 @@ def test_before_trees():
         ({"gap": "-1D"}, "gap must be finite and not negative, got '-1D'"),
         ({"gap": np.nan}, "gap must be finite and not negative, got nan"),
         ({"gap": 3}, "gap must be a duration such as '1D', since the times are dates"),
+        ({"window": 3}, "window must be a duration such as '1D', since the times are dates"),
+        ({"window": "-1D"}, "window must be finite and not negative, got '-1D'"),
+        ({"window": "1D", "gap": "1D"}, "window must be longer than gap='1D', got '1D'"),
         ({"user": "usr_id"}, "user names a column that events does not have: 'usr_id'. Did you"),
         ({"time": "tme"}, "time names a column that events does not have: 'tme'. Did you mean"),
         (

@@ -543,7 +543,7 @@ def test_rows_that_could_not_match_are_refused(change, message):
     "parameters", [{"on": "click"}, {"attributes": ["item_id", "colour"]}], ids=["on", "attributes"]
 )
 def test_without_events_x_must_hold_what_is_read_of_them(parameters):
-    X = random_log(0, missing=0)
+    X = random_log(0, missing=0).drop(columns="click")
     events = X.assign(click=True, colour="red")
     message = (
         "names a column that events does not have: '(click|colour)'.* No events were given, so X "

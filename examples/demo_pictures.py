@@ -13,8 +13,15 @@ from scipy.special import expit
 
 from sk_adrec.inspection import CalibrationByGroupDisplay
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-COLORS = ("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's colours, two of them darker: told apart by colour-blind readers too.
+COLORS = {
+    "logistic regression": "#009E73",
+    "LightGBM": "#D55E00",
+    "GBDT+LR": "#0072B2",
+    "FM": "#CC79A7",
+    "DeepFM": "#B07C00",
+    "DIN": "#2E8BC0",
+}
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -30,20 +37,20 @@ MIN_ROWS = 5
 
 
 def draw_reliability(
-    y: np.ndarray, weight: np.ndarray, probabilities: dict[str, np.ndarray], path: Path
+    cases: dict[str, tuple],
+    path: Path,
+    title: str = "What is predicted, does it happen?",
 ) -> Path:
-    """Observed against predicted conversion rate, in bins of the prediction, a panel per model.
+    """Observed against predicted rate, in bins of the prediction, a panel per case.
 
     Parameters
     ----------
-    y : ndarray of shape (n,)
-        0 or 1.
-    weight : ndarray of shape (n,)
-        Impressions that each row stands for; 1 for conversions.
-    probabilities : dict of str to ndarray of shape (n,)
-        Model -> P(y = 1).
+    cases : dict of str to tuple of ndarray (y, weight, p), each of shape (n,)
+        Model or stage -> 0 or 1, the impressions that each row stands for, and P(y = 1).
     path : Path
         Where the PNG goes.
+    title : str
+        What the picture asks.
 
     Returns
     -------
@@ -53,33 +60,34 @@ def draw_reliability(
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             2,
-            len(probabilities),
-            figsize=(3.6 * len(probabilities), 5.4),
+            len(cases),
+            figsize=(3.6 * len(cases), 5.4),
             sharex=True,
             sharey="row",
             height_ratios=[4, 1],
             squeeze=False,
             layout="constrained",
         )
-        for (name, p), color, (top, bottom) in zip(probabilities.items(), COLORS, axes.T):
+        for (name, (y, weight, p)), (top, bottom) in zip(cases.items(), axes.T):
+            color = color_of(name)
             bins = reliability_bins(y, weight, p)
             top.plot(limits, limits, color="0.6", lw=1, zorder=0)
             top.vlines(bins["predicted"], bins["low"], bins["high"], color=color, lw=1.5)
             top.plot(bins["predicted"], bins["observed"], "o", color=color, ms=5)
             top.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
             ratio = (weight @ p) / (weight @ y)
-            top.set_title(f"{name}\n{ratio:.2f} predicted for each conversion", color=color)
+            top.set_title(f"{name}\n{ratio:.2f} predicted for each observed", color=color)
             share = np.histogram(p, EDGES, weights=weight)[0] / weight.sum()
             bottom.stairs(100 * share, EDGES, fill=True, color=color, alpha=0.6)
-            bottom.set_xlabel("predicted conversion rate")
+            bottom.set_xlabel("predicted rate")
             _percent_ticks(bottom.xaxis)
         _percent_ticks(axes[0, 0].yaxis)
-        axes[0, 0].set_ylabel("observed conversion rate")
+        axes[0, 0].set_ylabel("observed rate")
         axes[0, 0].annotate("perfect", (0.05, 0.05), (0.012, 0.12), color="0.4",
                             arrowprops={"arrowstyle": "-", "color": "0.6"})  # fmt: skip
-        axes[1, 0].set_ylabel("% of all\nimpressions")
+        axes[1, 0].set_ylabel("% of\nimpressions")
         figure.suptitle(
-            "What is predicted, does it happen? Weeks 45-53, 95 % intervals of the observed rate",
+            f"{title} Weeks 45-53, 95 % intervals of the observed rate",
             x=0.01,
             ha="left",
             fontsize=13,
@@ -92,22 +100,31 @@ def draw_reliability(
 def reliability_bins(y: np.ndarray, weight: np.ndarray, p: np.ndarray) -> pd.DataFrame:
     """Mean prediction, observed rate and its 95 % interval in bins of the prediction.
 
-    The interval is that of the log odds from k conversions and m other rows, each of which stands
-    for many: their logarithm has the variance 1 / k + 1 / m.
+    The interval is that of the log odds from two sums of weights: the logarithm of a sum has the
+    variance (sum w^2) / (sum w)^2, 1 / k where the weights of k rows are equal.
     """
     bins = np.clip(np.digitize(p, EDGES) - 1, 0, len(EDGES) - 2)
-    impressions, predicted, converted, k, m = (
-        np.bincount(bins, values, minlength=len(EDGES) - 1)
-        for values in (weight, weight * p, weight * y, y, 1 - y)
+
+    def total(values):
+        return np.bincount(bins, values, minlength=len(EDGES) - 1)
+
+    used = np.minimum(total(y), total(1 - y)) >= MIN_ROWS
+    yes, no, yes2, no2, predicted = (
+        total(values)[used]
+        for values in (
+            weight * y,
+            weight * (1 - y),
+            weight**2 * y,
+            weight**2 * (1 - y),
+            weight * p,
+        )
     )
-    used = (k >= MIN_ROWS) & (m >= MIN_ROWS)
-    impressions, predicted, converted = impressions[used], predicted[used], converted[used]
-    log_odds = np.log(converted / (impressions - converted))
-    margin = 1.96 * np.sqrt(1 / k[used] + 1 / m[used])
+    log_odds = np.log(yes / no)
+    margin = 1.96 * np.sqrt(yes2 / yes**2 + no2 / no**2)
     return pd.DataFrame(
         {
-            "predicted": predicted / impressions,
-            "observed": converted / impressions,
+            "predicted": predicted / (yes + no),
+            "observed": expit(log_odds),
             "low": expit(log_odds - margin),
             "high": expit(log_odds + margin),
         }
@@ -140,12 +157,13 @@ def draw_comparison(
         figure, axes = plt.subplots(
             1,
             len(aucs) + 1,
-            figsize=(2.6 * (len(aucs) + 1), 1.2 + 0.8 * len(models)),
+            figsize=(2.6 * (len(aucs) + 1), 1.2 + 0.7 * len(models)),
             sharey=True,
             layout="constrained",
         )
         for axis, (segment, values) in zip(axes, aucs.items()):
-            for name, color in zip(models, COLORS):
+            for name in models:
+                color = color_of(name)
                 low, high = np.quantile(values[name][1:], [0.025, 0.975])
                 _dot(axis, place[name], values[name][0], f"{values[name][0]:.3f}", color)
                 axis.hlines(place[name], low, high, color=color, lw=2)
@@ -183,7 +201,10 @@ def draw_calibration_by_group(
 
     Parameters
     ----------
-    y, weight, probabilities : as in `draw_reliability`
+    y, weight : ndarray of shape (n,)
+        0 or 1, and the impressions that each row stands for.
+    probabilities : dict of str to ndarray of shape (n,)
+        Model -> P(y = 1).
     groups : Series of shape (n,)
         The group of each row; its name stands on the axis.
     path : Path
@@ -202,13 +223,15 @@ def draw_calibration_by_group(
             squeeze=False,
             layout="constrained",
         )
-        for (name, p), color, ax in zip(probabilities.items(), COLORS, axes.ravel()):
+        for (name, p), ax in zip(probabilities.items(), axes.ravel()):
             CalibrationByGroupDisplay.from_predictions(
                 y, p, groups, sample_weight=weight, max_groups=max_groups, ax=ax
             )
             ax.get_legend().remove()
             ax.set(xlabel="expected / observed conversions", ylabel="")
-            ax.set_title(f"{name}: {weight @ p / (weight @ y):.2f} over all rows", color=color)
+            ax.set_title(
+                f"{name}: {weight @ p / (weight @ y):.2f} over all rows", color=color_of(name)
+            )
         figure.suptitle(
             f"Right on average, wrong in a {groups.name}? Weeks 45-53; red: the 95 % interval "
             "leaves out 1;\ndashed: all rows; (conversions of impressions)",
@@ -221,8 +244,14 @@ def draw_calibration_by_group(
     return path
 
 
+def color_of(name: str) -> str:
+    """The colour of a model, the same with the past and without; dark grey for other names."""
+    return COLORS.get(name.split(" + ")[0], "0.25")
+
+
 def _draw_seconds(axis: Axes, place: dict[str, int], table: pd.DataFrame) -> None:
-    for name, color in zip(place, COLORS):
+    for name in place:
+        color = color_of(name)
         fit, predict = table.loc[name, "fit s"], table.loc[name, "predict s"]
         axis.hlines(place[name], predict, fit, color=color, lw=1, alpha=0.5)
         _dot(axis, place[name], fit, f"fit {fit:.0f}", color)

@@ -29,6 +29,7 @@ from ._validation import (
     check_rows,
     check_validation_arguments,
     check_X,
+    explain_unknown_arguments,
     split_rows,
     unchanged_on_error,
 )
@@ -165,6 +166,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
 
     # ---- fit -----------------------------------------------------------------------------
 
+    @explain_unknown_arguments
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Learn encoders and network from a log.
 

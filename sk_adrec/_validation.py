@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import numbers
 import warnings
 from contextlib import contextmanager
@@ -90,8 +92,9 @@ def check_X(estimator, X, *, reset: bool):
     if is_frame(X):
         if len(X) == 0 or X.shape[1] == 0:
             raise ValueError(
-                f"Found array with {len(X)} sample(s) and {X.shape[1]} feature(s) "
-                f"(shape={X.shape}) while a minimum of 1 is required: pass rows and columns"
+                f"X is an empty frame: Found array with {len(X)} sample(s) and {X.shape[1]} "
+                f"feature(s) (shape={X.shape}) while a minimum of 1 is required. Look at the "
+                "filter or the split that made it; a request without rows needs no model."
             )
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
@@ -115,7 +118,7 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
     )
     if weight.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array")
-    check_consistent_length(weight, y)
+    check_length("sample_weight", weight, len(y))
     if (weight < 0).any():
         raise ValueError(
             f"sample_weight must not be negative, got {weight.min():g} in row {weight.argmin()}"
@@ -125,6 +128,15 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
             "sample_weight is zero for all rows: at least one row needs a positive weight"
         )
     return weight
+
+
+def check_length(name: str, values, n_rows: int) -> None:
+    """Raise ValueError unless `values` has one entry for each of `n_rows` rows."""
+    if len(values) != n_rows:
+        raise ValueError(
+            f"{name} must have one entry for each of the {n_rows} rows, got {len(values)} entries. "
+            "Cut it to the same rows as X and y."
+        )
 
 
 def check_rows(estimator, X, y, sample_weight, check_target, *, reset: bool):
@@ -160,6 +172,32 @@ def check_validation_arguments(X_val, y_val, sample_weight_val) -> None:
         raise ValueError(f"X_val and y_val go together: got {given} without {missing}")
     if sample_weight_val is not None and X_val is None:
         raise ValueError("sample_weight_val needs X_val and y_val")
+    if sample_weight_val is not None and np.ndim(sample_weight_val):
+        check_length("sample_weight_val", sample_weight_val, len(y_val))
+
+
+def explain_unknown_arguments(method):
+    """Decorate a method: an unknown keyword raises a TypeError that lists the known ones.
+
+    Python's own names the base class that has the method, and other libraries call validation rows
+    differently.
+    """
+    known = [name for name in inspect.signature(method).parameters if name != "self"]
+
+    @functools.wraps(method)
+    def checked(self, *args, **kwargs):
+        unknown = next((name for name in kwargs if name not in known), None)
+        if unknown is not None:
+            remedy = ""
+            if "X_val" in known and unknown.startswith(("eval", "val", "X_v", "y_v", "early")):
+                remedy = " Rows to stop early on are given as X_val=..., y_val=...."
+            raise TypeError(
+                f"{type(self).__name__}.{method.__name__}() got an unexpected keyword argument "
+                f"{unknown!r}: it takes {', '.join(known)}.{remedy}"
+            )
+        return method(self, *args, **kwargs)
+
+    return checked
 
 
 def drop_zero_weight(X, y, weight):

@@ -1,7 +1,9 @@
 """What a review found: each was once a silently wrong result, or a crash far from its cause."""
 
 import copy
+import inspect
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sk_adrec import FeatureEncoder, FMClassifier
+from sk_adrec import (
+    DownsampledClassifier,
+    ESMMEstimator,
+    FeatureEncoder,
+    FMClassifier,
+    GBDTLRClassifier,
+    ItemCF,
+)
 
 PARAMS = {"max_epochs": 8, "random_state": 0, "device": "cpu"}
 
@@ -228,6 +237,87 @@ def test_columns_that_are_probably_misread_raise_a_warning():
     for message, X in cases.items():
         with pytest.warns(UserWarning, match=message):
             FMClassifier(**PARAMS).fit(X, y)
+
+
+def test_the_remedy_for_numbers_that_look_like_ids_works():
+    count = pd.Series(np.arange(2000))
+    y = count % 2
+    missing = count % 20 == 0
+    for column in (count, count.mask(missing), count.astype("Int64").mask(missing)):
+        X = pd.DataFrame({"count": column})
+        with pytest.warns(UserWarning, match="'count' holds integers") as caught:
+            FMClassifier(**PARAMS).fit(X, y)
+        remedy = str(caught[0].message).split("make that explicit: ")[1].removesuffix(".")
+        exec(remedy, {"X": X})
+        assert X["count"].isna().sum() == column.isna().sum()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            FMClassifier(**PARAMS).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FMClassifier(**PARAMS),
+        GBDTLRClassifier(),
+        ESMMEstimator(),
+        ItemCF(user="user", item="item"),
+        DownsampledClassifier(FMClassifier(**PARAMS), negative_rate=0.5),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_weights_of_another_length_are_named(log, model):
+    with pytest.raises(ValueError, match=r"sample_weight must have .* of the 600 rows, got 5"):
+        model.fit(*log, sample_weight=np.ones(5))
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FMClassifier(**PARAMS),
+        GBDTLRClassifier(),
+        DownsampledClassifier(FMClassifier(**PARAMS), negative_rate=0.5),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_validation_weights_of_another_length_are_named(log, model):
+    X, y = log
+    with pytest.raises(ValueError, match=r"sample_weight_val must have .* 600 rows, got 5"):
+        model.fit(X, y, X_val=X, y_val=y, sample_weight_val=np.ones(5))
+
+
+@pytest.mark.parametrize("model", [FMClassifier(), GBDTLRClassifier(), ESMMEstimator()])
+@pytest.mark.parametrize("name", ["eval_set", "validation_data", "X_valid"])
+def test_other_libraries_names_of_validation_rows_are_answered(log, model, name):
+    X, y = log
+    message = (
+        rf"{type(model).__name__}\.fit\(\) got an unexpected keyword argument '{name}': it takes "
+        r"X, y, sample_weight, X_val, .* Rows to stop early on are given as X_val"
+    )
+    with pytest.raises(TypeError, match=message):
+        model.fit(X, y, **{name: [(X, y)]})
+
+
+def test_unknown_arguments_are_named_with_the_known_ones(log):
+    with pytest.raises(TypeError, match=r"ItemCF.fit.* 'epochs': it takes X, y, sample_weight\.$"):
+        ItemCF().fit(*log, epochs=3)
+    known = ["self", "X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val"]
+    assert list(inspect.signature(FMClassifier.fit).parameters) == known
+
+
+@pytest.mark.parametrize("model", [FMClassifier(**PARAMS), GBDTLRClassifier()])
+def test_empty_frames_are_refused(log, model):
+    X, y = pd.DataFrame(log[0]).add_prefix("c"), log[1]
+    message = r"X is an empty frame: Found array with 0 sample.* Look at the filter or the split"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X[:0], y[:0])
+    model.fit(X, y)
+    before = model.predict_proba(X)
+    for call in (model.predict_proba, model.predict, lambda X: model.partial_fit(X, y[:0])):
+        with pytest.raises(ValueError, match=message):
+            call(X[:0])
+    assert_array_equal(model.predict_proba(X), before)
 
 
 def test_a_small_log_stops_early_and_nonsense_validation_rows_are_named(log):

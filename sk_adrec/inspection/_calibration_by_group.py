@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaincinv
 
-from .._validation import check_number, read_column
+from .._validation import check_length, check_number, read_column
 from ..metrics._checks import check_probabilities, check_weights, group_codes, is_positive
 from ._pyplot import pyplot
 
@@ -172,8 +172,9 @@ class CalibrationByGroupDisplay:
         X : data frame or ndarray of shape (n_samples, n_features)
             Rows that the estimator was not trained on.
         y : array-like of shape (n_samples,)
-        group : str or int
-            Name of the column that holds the segments, or its position in an array.
+        group : str, int or array-like of shape (n_samples,)
+            Name of the column that holds the segments, its position in an array, or the segment
+            of each row, where it is no column of X.
         sample_weight : array-like of shape (n_samples,), default=None
             As in :meth:`from_predictions`.
         confidence_level : float in (0, 1), default=0.95
@@ -187,11 +188,11 @@ class CalibrationByGroupDisplay:
         Raises
         ------
         ValueError
-            If X has no such column.
+            If X has no such column, or `group` and X are indexed differently.
         ImportError
             If matplotlib is not installed.
         """
-        groups = read_column(X, group)
+        groups, group_name = _groups_of(X, group)
         return cls.from_predictions(
             np.asarray(y) == estimator.classes_[1],
             estimator.predict_proba(X)[:, 1],
@@ -199,7 +200,7 @@ class CalibrationByGroupDisplay:
             sample_weight=sample_weight,
             confidence_level=confidence_level,
             max_groups=max_groups,
-            group_name=f"column {group}" if not isinstance(group, str) else group,
+            group_name=group_name,
             ax=ax,
         )
 
@@ -288,6 +289,23 @@ def _limits(low, high, ratios):
     left = min(1.0, *ratios, max(low.min(), 1 / _WIDEST))
     right = max(1.0, *ratios, min(high.max(), _WIDEST))
     return left / _MARGIN, right * _MARGIN
+
+
+def _groups_of(X, group):
+    """The segment of each row, and what to call the segments: None where they have no name."""
+    if isinstance(group, str):
+        return read_column(X, group), group
+    if np.ndim(group) == 0 or isinstance(group, tuple):
+        return read_column(X, group), f"column {group}"
+    check_length("group", group, X.shape[0])
+    both = hasattr(X, "iloc") and isinstance(group, pd.Series)
+    if both and not group.index.equals(X.index):
+        raise ValueError(
+            "group has another index than X, so its rows may be in another order. Pass "
+            "group.loc[X.index] if the index says which row is which, or group.to_numpy() if the "
+            "rows are in the order of X."
+        )
+    return group, getattr(group, "name", None)
 
 
 def _ratios(positive, p, groups, weight, confidence_level):

@@ -8,6 +8,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from .._validation import check_length
+
 # Labels of which a single one still says whether it is the positive one.
 _NUMERIC_LABELS = ({0, 1}, {-1, 1})
 
@@ -112,7 +114,7 @@ def check_weights(sample_weight, like) -> np.ndarray | None:
     weight = check_array(
         column_or_1d(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
-    check_consistent_length(like, weight)
+    check_length("sample_weight", weight, len(like))
     if weight.min() < 0:
         raise ValueError(
             f"sample_weight must not be negative, got {weight.min():g} in row {weight.argmin()}"

@@ -216,6 +216,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     def _fit(self, X: Any, events: Any, log: EventLog, *, reset: bool) -> None:
         table = self._read(X, reset=reset)
         self._check_output_names(table.names)
+        if events is None:
+            self._check_own_events(table.names)
         log = self._append(log, table if events is None else read_frame(events, "events"))
         self._set_log(log, list(self.attributes), bool(self.distinct), list(self.counts))
         # What does not match shows now, not at the first prediction.
@@ -318,12 +320,24 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
                 )
             seen.add(name)
 
+    def _check_own_events(self, names: list[Any]) -> None:
+        """Raise where X, taken for its own events, lacks what is read of them."""
+        wanted = [("on", name) for name in [self.on] if name is not None]
+        for parameter, name in [*wanted, *(("attributes", name) for name in self.attributes)]:
+            if name not in names:
+                raise ValueError(
+                    f"{parameter} names a column that events does not have: {hint(name, names)} "
+                    "No events were given, so X was taken for them. Pass the log to look back "
+                    "into, fit(X, events=log); in a Pipeline after set_fit_request(events=True)."
+                )
+
     def _read(self, X: Any, *, reset: bool) -> Table:
         table = read_frame(X, "X")
         if not table.n_rows:
             raise ValueError(
-                f"Found array with 0 sample(s) (shape=(0, {len(table.names)})) while a minimum of "
-                "1 is required."
+                f"X is an empty frame: Found array with 0 sample(s) (shape=(0, "
+                f"{len(table.names)})) while a minimum of 1 is required. Look at the filter or the "
+                "split that made it; events may be empty."
             )
         validate_data(self, X, reset=reset, skip_check_array=True)
         return table

@@ -143,11 +143,13 @@ def _warn_if_id(column: Column, name: Name) -> None:
     head = column[:_N_LOOKED_AT]
     if not isinstance(head, np.ndarray):
         head = head.to_numpy(zero_copy_only=False)
+    quantity = "float64"
     if head.dtype.kind == "f":
-        # A reader of files makes floats of integers where one is missing.
+        # A reader of files makes float64 of integers where one is missing.
         missing = np.isnan(head)
-        head = head[~missing]
-        if not missing.any() or np.isinf(head).any() or (head % 1).any():
+        head, quantity = head[~missing], "float32"
+        is_id = head.dtype != np.float32 and np.isfinite(head).all() and not (head % 1).any()
+        if not (is_id and missing.any()):
             return
     elif head.dtype.kind not in "iu":
         return
@@ -156,7 +158,7 @@ def _warn_if_id(column: Column, name: Name) -> None:
         warnings.warn(
             f"Column {name!r} holds integers with at least {n_distinct} distinct values and is "
             f"treated as a number. If it is an id, list it: categorical_features=[{name!r}]. If it "
-            f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("float64").',
+            f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("{quantity}").',
             UserWarning,
             stacklevel=5,
         )

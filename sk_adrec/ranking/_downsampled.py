@@ -21,8 +21,12 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+<<<<<<< HEAD
 from .._target import TwoClassesMixin, check_two_classes
 from .._validation import check_number, check_weight
+=======
+from .._validation import check_length, check_number, check_weight
+>>>>>>> demo2
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
 _VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -268,6 +272,8 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
             if self.negative_rate == 1 or not {step + "X_val", step + "y_val"} <= set(names):
                 continue
             y_val = column_or_1d(params[step + "y_val"])
+            for name in names:
+                check_length(name, params[name], len(y_val))
             rows = _draw(y_val == pos_label, self.negative_rate, random_state)
             params |= {name: _safe_indexing(params[name], rows) for name in names}
         return params

@@ -23,6 +23,7 @@ from .._validation import (
     check_rows,
     check_validation_arguments,
     check_X,
+    explain_unknown_arguments,
     unchanged_on_error,
 )
 from ..preprocessing._encoded import Encoded
@@ -184,6 +185,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     # ---- fit -----------------------------------------------------------------------------
 
+    @explain_unknown_arguments
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Learn encoder, trees and linear layer from a log.
 

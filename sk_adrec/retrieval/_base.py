@@ -18,7 +18,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._target import check_target
-from .._validation import check_weight, check_X, drop_zero_weight, unchanged_on_error
+from .._validation import (
+    check_weight,
+    check_X,
+    drop_zero_weight,
+    explain_unknown_arguments,
+    unchanged_on_error,
+)
 from ..preprocessing._columns import read_table
 from ._calibration import Sample, fit_curve
 from ._interactions import Interactions
@@ -69,6 +75,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
 
     # ---- learning ------------------------------------------------------------------------
 
+    @explain_unknown_arguments
     def fit(self, X, y=None, sample_weight=None):
         """Learn from a log.
 

@@ -196,6 +196,24 @@ def test_from_estimator_reads_raw_rows(convert):
         CalibrationByGroupDisplay.from_estimator(model, X, labels, group="campain")
 
 
+def test_from_estimator_takes_groups_that_are_no_column():
+    y, p, group = campaigns()
+    # Rows that were filtered keep their index.
+    X = pd.DataFrame({"p": p}, index=np.arange(len(y)) * 2)
+    model = LogisticRegression().fit(X, y)
+    expected = from_predictions(y, model.predict_proba(X)[:, 1], group).table
+    series = pd.Series(group, index=X.index, name="campaign")
+    for groups, name in ((series, "campaign"), (np.array(group), "group"), (list(group), "group")):
+        display = CalibrationByGroupDisplay.from_estimator(model, X, y, group=groups)
+        pd.testing.assert_frame_equal(display.table, expected, check_names=False)
+        assert display.group_name == name
+    for other in (series.reset_index(drop=True), series[::-1]):
+        with pytest.raises(ValueError, match=r"group has another index than X.*group.loc\[X.index"):
+            CalibrationByGroupDisplay.from_estimator(model, X, y, group=other)
+    with pytest.raises(ValueError, match=r"group must have one entry for each .*, got 7"):
+        CalibrationByGroupDisplay.from_estimator(model, X, y, group=series[:7])
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -546,6 +546,25 @@ def test_rows_that_could_not_match_are_refused(change, message):
         assert as_lists(encoder.transform(events)) == expected
 
 
+@pytest.mark.parametrize(
+    "parameters", [{"on": "click"}, {"attributes": ["item_id", "colour"]}], ids=["on", "attributes"]
+)
+def test_without_events_x_must_hold_what_is_read_of_them(parameters):
+    X = random_log(0, missing=0).drop(columns="click")
+    events = X.assign(click=True, colour="red")
+    message = (
+        "names a column that events does not have: '(click|colour)'.* No events were given, so X "
+        r"was taken for them\. Pass the log to look back into, fit\(X, events=log\)"
+    )
+    encoder = make_encoder(**parameters)
+    with pytest.raises(ValueError, match=message):
+        encoder.fit(X)
+    assert encoder.fit(X, events=events).n_events_ == len(events)
+    with pytest.raises(ValueError, match=message):
+        encoder.partial_fit(X)
+    assert encoder.n_events_ == len(events)
+
+
 def test_infinite_and_distant_times_are_refused():
     X = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "time": [1.0, np.inf]})
     with pytest.raises(ValueError, match=r"'time'.* contains infinity, which is no time"):

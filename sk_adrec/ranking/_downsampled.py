@@ -21,12 +21,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-<<<<<<< HEAD
 from .._target import TwoClassesMixin, check_two_classes
-from .._validation import check_number, check_weight
-=======
 from .._validation import check_length, check_number, check_weight
->>>>>>> demo2
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
 _VALIDATION = ("X_val", "y_val", "sample_weight_val")

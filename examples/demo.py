@@ -150,6 +150,7 @@ def with_the_past(train: Rows, test: Rows, purchases, before: dict, table_before
     )
     din = outcomes["DIN + past"].model[-1]
     print(past.describe_attention(din, test))
+    print(past.describe_drift(train, test))
     p = {name: outcome.probability for name, outcome in outcomes.items()}
     pictures.draw_comparison(aucs, cold["conversions"], tables, OUTPUT / "comparison.png")
     pictures.draw_reliability(cases(p, test), OUTPUT / "reliability_past.png")
@@ -160,15 +161,12 @@ def with_the_past(train: Rows, test: Rows, purchases, before: dict, table_before
 def the_funnel(train: Rows, test: Rows, purchases: pd.DataFrame, rival: str) -> None:
     """Part 3: both stages by one model, and what an impression is worth."""
     print("\n3. THE FUNNEL: ESMM on impression -> engaged -> converted, ids + past", flush=True)
-    model, lr, loss = funnel.fit_funnel(train)
-    print(f"chose lr {lr}; joint log loss in weeks 41-44 {loss:.5f}\n")
+    model, setting, auc = funnel.fit_funnel(train)
+    print(f"chose {setting}; AUC of pCTCVR in weeks 41-44 {auc:.4f}\n")
     predicted = model.predict_funnel(test.X)
     found = funnel.stages(predicted, test)
     print(funnel.measure_stages(found).to_string(float_format="{:.4f}".format))
-    print(
-        f"On all rows {rival}: the joint\nloss is mostly that of the first stage. Take ESMM where "
-        "both probabilities are wanted."
-    )
+    print(f"On all rows {rival}.\nTake ESMM where both probabilities are wanted.")
     pictures.draw_reliability(
         found, OUTPUT / "funnel.png", "Each stage of the funnel: what is predicted, does it happen?"
     )

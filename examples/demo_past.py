@@ -92,6 +92,23 @@ def describe_attention(model: DINClassifier, test: Rows) -> str:
     )
 
 
+def describe_drift(train: Rows, test: Rows) -> str:
+    """A sentence: what two or three earlier purchases meant early in the log, and mean late."""
+
+    def rate(rows: Rows) -> float:
+        n = np.expm1(rows.X["n_product_id"]).round()
+        seen = n.isin([2, 3]).to_numpy()
+        return np.average(rows.y[seen], weights=rows.weight[seen])
+
+    early = train[(train.week >= 5) & (train.week < 15)]
+    return (
+        f"Bought twice or thrice before: {rate(early):.1%} converted in weeks 5-14, "
+        f"{rate(test):.1%} in weeks 45-53. Counts grow\nas the log does, so models that read them "
+        "predict too much later (PCOC). HistoryEncoder(window=...)\nforgets, which keeps the level "
+        "and costs some AUC; or recalibrate on recent weeks."
+    )
+
+
 def draw_attention(model: DINClassifier, test: Rows, purchases: pd.DataFrame, path: Path) -> Path:
     """Which past purchases spoke for the product, in conversions that were drawn at random."""
     X = test.X[test.y == 1]

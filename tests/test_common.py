@@ -15,7 +15,7 @@ ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_sparse_data",
 )
 # What a matrix product rounds for a row depends on the rows beside it; the scores of next-item
-# models multiply that by 20. In float64 they pass.
+# models multiply that by 20, and a calibration curve by its slope. In float64 they pass.
 ROUNDED_WITH_ITS_NEIGHBOURS = (
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",
@@ -38,6 +38,7 @@ COLUMNS = {
         "ages": True,
     }
 }
+NEGATIVES_ARE_DRAWN = dict.fromkeys(ROUNDED_IN_FLOAT32, "negatives and held-out rows are drawn")
 KEEPS_ITS_EVENTS = {"check_pickle_size": "it holds the events that it looks back into"}
 
 
@@ -45,6 +46,8 @@ def expected_failures(estimator):
     """Checks that an estimator fails by its nature -> reason; they have to fail (strict xfail)."""
     if "gbdt" in (params := estimator.get_params(deep=False)):
         return ROWS_ARE_COUNTED
+    if "item_features" in params:
+        return NEGATIVES_ARE_DRAWN
     return KEEPS_ITS_EVENTS if "gap" in params else {}
 
 
@@ -74,7 +77,7 @@ def test_sklearn_checks_in_float32(estimator, check):
         check(estimator)
     except AssertionError:
         rounded = ROUNDED_IN_FLOAT32
-        if estimator_kind(estimator) == "next_item":
+        if estimator_kind(estimator) in ("next_item", "retriever"):
             rounded += ROUNDED_WITH_ITS_NEIGHBOURS
         if check.func.__name__ not in rounded:
             raise

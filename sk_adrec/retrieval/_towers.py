@@ -204,7 +204,11 @@ class TwoTowerLoss(nn.Module):
         self.register_buffer("place", torch.from_numpy(place))
         self.in_batch = InBatchSoftmaxLoss()
         # Cosines alone could not say how rare positives are.
-        self.bias = nn.Parameter(torch.zeros((), dtype=getattr(torch, dtype))) if settings.loss == "log_loss" else None
+        self.bias = (
+            nn.Parameter(torch.zeros((), dtype=getattr(torch, dtype)))
+            if settings.loss == "log_loss"
+            else None
+        )
 
     def forward(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Loss of each row, shape (B,).

@@ -446,7 +446,9 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
 
     def _encode_target(self, y, weight, *, reset):
         if not hasattr(self, "log_"):
-            self.classes_, positive = read_labels(y.labels, weight, None if reset else self.classes_)
+            self.classes_, positive = read_labels(
+                y.labels, weight, None if reset else self.classes_
+            )
             self._read_log(y, positive, weight, None)
         else:
             _, positive = read_labels(y.labels, weight, self.classes_)
@@ -503,7 +505,9 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
             self.loss, temperature, self.n_negatives, self.symmetric, self.logq_correction,
             self._uses_own_negatives(),
         )  # fmt: skip
-        return TwoTowerLoss(settings, *self._shares, self._tensors_of_items, self._params_of_fit["dtype"])
+        return TwoTowerLoss(
+            settings, *self._shares, self._tensors_of_items, self._params_of_fit["dtype"]
+        )
 
     def _validation_metrics(self):
         return [(self._stop_metric, self._validation_ndcg)]

@@ -66,7 +66,9 @@ def test_symmetric_and_own_negatives_learn(log):
     assert share_of_own_group(users, model.recommend(users, 8, exclude_seen=False)[0]) > 0.95
     rng = np.random.default_rng(1)
     negatives = log.assign(item_id=[f"i{k}" for k in rng.integers(0, 40, len(log))])
-    other = negatives["item_id"].str[1:].astype(int) % 4 != negatives["user_id"].str[1:].astype(int) % 4
+    other = (
+        negatives["item_id"].str[1:].astype(int) % 4 != negatives["user_id"].str[1:].astype(int) % 4
+    )
     both = pd.concat([log, negatives[other]])
     y = np.repeat([1, 0], [len(log), other.sum()])
     model = TwoTowerRetriever(loss="log_loss", **QUICK).fit(both, y)
@@ -130,7 +132,9 @@ def test_logq_serves_popular_items_in_a_fit():
     rng = np.random.default_rng(0)
     share = np.array([0.5] + [0.05] * 10)
     item = rng.choice(11, 3000, p=share)
-    log = pd.DataFrame({"user_id": rng.integers(0, 30, 3000).astype(str), "item_id": item.astype(str)})
+    log = pd.DataFrame(
+        {"user_id": rng.integers(0, 30, 3000).astype(str), "item_id": item.astype(str)}
+    )
     scores = {}
     for corrected in (True, False):
         model = TwoTowerRetriever(
@@ -246,7 +250,10 @@ def test_arrays_are_halved():
         ({"loss": "hinge"}, "loss must be one of"),
         ({"temperature": 0}, "temperature must be a number in"),
         ({"user_features": ["tast"]}, "Did you mean 'taste'"),
-        ({"user_features": ["kind"], "item_features": ["kind"]}, r"different columns, got \['kind'\]"),
+        (
+            {"user_features": ["kind"], "item_features": ["kind"]},
+            r"different columns, got \['kind'\]",
+        ),
         ({"item_features": []}, "at least one column"),
         ({"item_features": "kind"}, r"must be a list of columns, got 'kind'"),
         ({"share_vocabulary": {"tags": "kind"}}, "which no tower reads"),

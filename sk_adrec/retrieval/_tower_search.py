@@ -21,8 +21,8 @@ from ._calibration import N_PAIRS, fit_curve
 from ._log import read_labels, user_column
 from ._roles import as_table, read_ids
 from ._search import CatalogueSearch, lists_as_frame
-from ._tower_columns import select
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
+from ._tower_columns import select
 from ._towers import ITEM, POSITIVE
 
 # Validation rows that are ranked after an epoch; more would not tell more.

@@ -35,14 +35,16 @@ class Peer(Contender):
     space, metric : as in ``Contender``
     """
 
+    max_epochs = MAX_EPOCHS
+
     def __init__(self, library, model, name, space, metric):
         super().__init__(space, metric)
         self.library, self.model, self.name = library, model, name
 
     def tune(self, setting, train, valid):
         """The number of epochs at the best validation score."""
-        epochs = range(1, MAX_EPOCHS + 1)
-        _, scores = self._run(setting, MAX_EPOCHS, train, valid, epochs, 0)
+        epochs = range(1, self.max_epochs + 1)
+        _, scores = self._run(setting, self.max_epochs, train, valid, epochs, 0)
         found = [score(self.metric, valid, p) for p in scores]
         return max(found), {"n_epochs": int(np.argmax(found)) + 1}
 

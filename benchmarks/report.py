@@ -115,6 +115,32 @@ normalised entropy: 3.4 %), each fit by itself. These trees were tuned for the t
 """
 
 
+def impressions_peers_section(result):
+    """The FMs of several libraries on the impressions, two learning rates each."""
+    rows = []
+    for name, model in sorted(result["models"].items(), key=lambda one: -one[1]["measured"]["auc"]):
+        one, best = model["measured"], model["best"]
+        cells = [f"{one[key]:.4f}" for key in ("auc", "gauc")]
+        cells += [f"{one['log_loss']:.5f}", f"{one['normalized_entropy']:.4f}"]
+        cells += [f"{one['calibration']:.2f}", *_cost_cells(model["cost"])]
+        chosen = f"{best['setting']['lr']:g}, {best['length']['n_epochs']}"
+        rows.append([name, *cells, chosen])
+    header = ["model", "AUC", "GAUC", "log loss", "NE", "calibration", *COST_HEADER]
+    return "\n\n".join(
+        [
+            f"## FMs of several libraries on the impressions, label `{result['label']}`: "
+            f"{result['n_train']:,} rows in weeks 1-44, {result['n_test']:,} in weeks 45-53",
+            table([*header, "learning rate, epochs"], rows),
+            "The same budget for each, this library's too: embedding 16, batch 4096, no penalty, "
+            "two learning rates for at most three epochs, chosen by AUC on weeks 41-44. The others "
+            "take no weights, so all are trained on the sample as it is, and their probabilities "
+            "corrected for the negatives left out. One seed. NextRec is missing: its epoch takes "
+            "over two minutes.",
+            machine(result),
+        ]
+    )
+
+
 def _cost_cells(cost):
     return [f"{cost[k]:.1f}" for k in ("fit_seconds", "predict_seconds")] + [
         f"{cost['added_mb']:,.0f}"
@@ -424,6 +450,7 @@ SECTIONS = (
         "--settings-of benchmarks/results/impressions_converted.json",
         impressions_section,
     ),
+    ("impressions_peers", "impressions_peers.py", impressions_peers_section),
     *(
         (f"comparison_{data}", f"comparison.py --data {data} --folder FOLDER", comparison_section)
         for data in COMPARED

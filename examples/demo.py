@@ -154,7 +154,7 @@ def run(models: dict, train: Rows, test: Rows) -> dict[str, Outcome]:
             with _timed("predict", name, seconds, bar):
                 probability = fitted.predict_proba(test.X)[:, 1]
             outcomes[name] = Outcome(probability, setting, validation_loss, seconds)
-            chosen = ", ".join(f"{key.split('__')[1]} {value}" for key, value in setting.items())
+            chosen = ", ".join(f"{key.split('__')[-1]} {value}" for key, value in setting.items())
             bar.write(f"{name}: chose {chosen}; log loss in weeks 41-44 {validation_loss:.5f}")
     return outcomes
 

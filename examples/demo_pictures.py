@@ -206,9 +206,12 @@ def draw_calibration_by_group(
             CalibrationByGroupDisplay.from_predictions(
                 y, p, groups, sample_weight=weight, max_groups=max_groups, ax=ax
             )
+            ax.get_legend().remove()
+            ax.set(xlabel="expected / observed conversions", ylabel="")
             ax.set_title(f"{name}: {weight @ p / (weight @ y):.2f} over all rows", color=color)
         figure.suptitle(
-            f"Right on average, wrong in a {groups.name}? Weeks 45-53, 95 % intervals",
+            f"Right on average, wrong in a {groups.name}? Weeks 45-53; red: the 95 % interval "
+            "leaves out 1;\ndashed: all rows; (conversions of impressions)",
             x=0.01,
             ha="left",
             fontsize=13,

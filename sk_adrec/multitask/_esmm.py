@@ -15,7 +15,7 @@ from ._base import BaseMultiTask
 
 #: Standard deviation of a new embedding: on synthetic logs towers learned more from vectors that
 #: differ from the start than from nn.embedding.INIT_STD, for each stage alone as well.
-INIT_STD = 0.1
+INIT_STD = 0.03
 
 
 class ESMM(nn.Module):

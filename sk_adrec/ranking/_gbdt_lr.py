@@ -128,6 +128,11 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
     own leaf values: with little data it falls back to the trees, and far fewer iterations are
     needed. With ``linear=sklearn.linear_model.LogisticRegression()`` it is the paper's.
 
+    With few positives (some hundreds), trees overfit at once, here as in LightGBM: set
+    ``early_stopping=True`` where there are fewer than 1,000 rows, and give the linear layer more
+    of them (``tree_fraction=0.3``), or take a model without trees. Where ids matter by
+    themselves, `FMClassifier` or a one-hot logistic regression is often better.
+
     Equal weights and repetitions of a row are not the same to LightGBM (it counts rows), as in
     scikit-learn's HistGradientBoostingClassifier.
 

@@ -97,7 +97,7 @@ def fit_curve(score, positive, weight) -> tuple[np.ndarray, np.ndarray]:
     n_groups = int(np.clip(total.sum() // _GROUP_WEIGHT, 1, _MAX_GROUPS))
     # Where nearly all scores are equal, the few others still make groups of their own.
     group = np.unique(np.floor(share * n_groups), return_inverse=True)[1]
-    total, hits, values = (np.bincount(group, w) for w in (total, hits, total * values))
-    base = hits.sum() / total.sum()
-    rate = isotonic_regression((hits + base) / (total + 1), sample_weight=total)
-    return values / total, rate
+    mass, positives, moment = (np.bincount(group, w) for w in (total, hits, total * values))
+    base = positives.sum() / mass.sum()
+    rate = isotonic_regression((positives + base) / (mass + 1), sample_weight=mass)
+    return moment / mass, rate

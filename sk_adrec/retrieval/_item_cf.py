@@ -173,7 +173,9 @@ class ItemCF(BaseRetriever):
         return super()._roles() | ({} if self.time is None else {"time": self.time})
 
     def _learn(self, interactions):
-        x = weigh(interactions.matrix(), self.weighting, self.inverse_user_frequency)
+        x = interactions.weight
+        if self.weighting is not None or self.inverse_user_frequency:
+            x = weigh(interactions.matrix(), self.weighting, self.inverse_user_frequency)
         similarity = Similarity(self.similarity, self.shrinkage, self.alpha)
         self.similarity_ = nearest(
             interactions.matrix(x), similarity, self.n_neighbors, n_threads(self.n_jobs)
@@ -242,24 +244,28 @@ class ItemCF(BaseRetriever):
         """
         histories = interactions.take(users)
         pair = histories.items == np.repeat(items, histories.lengths)
-        weighted = replace(interactions, weight=x).take(users)
-        x_ui = np.bincount(weighted.users(), weighted.weight * pair, len(users))
-        weighted = weighted.select(~pair).newest(self.max_history)
+        weighted = histories
+        if x is not interactions.weight:
+            weighted = replace(interactions, weight=x).take(users)
+        x_ui = np.bincount(weighted.users()[pair], weighted.weight[pair], len(users))
         profile = self._profile(histories.select(~pair))
         row, j = profile.users(), profile.items
+        s = _entries(self.similarity_, items[row], j)
+        linked = s > 0
+        s, row, j = s[linked], row[linked], j[linked]
+        x_uj = weighted.select(~pair).newest(self.max_history).weight[linked]
         squares = np.bincount(interactions.items, x.astype(np.float64) ** 2, interactions.n_items)
         a, b = similarity.factors(squares)
         b_left = similarity.factors(squares[items] - x_ui**2)[1]
-        s = _entries(self.similarity_, items[row], j)
         c_with = similarity.co_occurrence(s, a[j], b[items][row])
-        c = c_with - x_ui[row] * weighted.weight
+        c = c_with - x_ui[row] * x_uj
         s = similarity.of(np.where(c > _ROUNDING * c_with, c, 0), a[j], b_left[row])
         last, s_last = self._last_neighbours(items)
         c_last = similarity.co_occurrence(s_last, a[last], b[items])
         # Rounded, the last one itself must not fall out.
         least = similarity.of(c_last, a[last], b_left) * (1 - _ROUNDING)
         s[s < least[row]] = 0
-        return np.bincount(row, profile.weight * s, len(users))
+        return np.bincount(row, profile.weight[linked] * s, len(users))
 
     def _last_neighbours(self, items):
         """The last neighbour in the lists of some items, and its similarity.

@@ -8,18 +8,18 @@ from scipy import sparse
 
 from ._top_k import map_blocks
 
-_JIT = {"nogil": True, "cache": True}
+_compiled = njit(nogil=True, cache=True)
 # Items whose neighbours a thread looks for before it takes the next ones.
 _CHUNK = 32
 
 
-@njit(**_JIT)
+@_compiled
 def _worse(score, item, other_score, other_item):
     """Whether a neighbour ranks below another: a smaller score, or the larger number."""
     return score < other_score or (score == other_score and item > other_item)
 
 
-@njit(**_JIT)
+@_compiled
 def _replace_top(score, item, items, scores, size):
     """Put a neighbour in the place of the worst, of a heap of `size`."""
     at = 0
@@ -37,7 +37,7 @@ def _replace_top(score, item, items, scores, size):
     scores[at], items[at] = score, item
 
 
-@njit(**_JIT)
+@_compiled
 def _push(score, item, items, scores, size, capacity):
     """Add to a heap, the worst on top, of at most `capacity`; its new size."""
     if size < capacity:
@@ -55,38 +55,66 @@ def _push(score, item, items, scores, size, capacity):
     return size
 
 
-@njit(**_JIT)
-def _count(indptr, users, x, ends, items, x_of_user, i, binary, c, touched):
-    """Co-occurrence of item i with the items after it, in c, and which they are.
+@_compiled
+def _count_all(indptr, users, x, ends, items, x_of_user, i, binary, c):
+    """Add co-occurrence of item i with the items after it to c.
 
     Rows are sorted by item, so that each is read from its end down to i.
     """
+    for at in range(indptr[i], indptr[i + 1]):
+        entry = ends[users[at] + 1] - 1
+        if binary:
+            while items[entry] > i:
+                c[items[entry]] += np.float32(1)
+                entry -= 1
+        else:
+            while items[entry] > i:
+                c[items[entry]] += x[at] * x_of_user[entry]
+                entry -= 1
+
+
+@_compiled
+def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
+    """As :func:`_count_all`, and list the items that occur with i; how many they are."""
     n = 0
     for at in range(indptr[i], indptr[i + 1]):
         entry = ends[users[at] + 1] - 1
         while items[entry] > i:
             j = items[entry]
-            if c[j] == 0:
-                touched[n] = j
-                n += 1
-            c[j] += np.float32(1) if binary else x[at] * x_of_user[entry]
+            added = x[at] * x_of_user[entry]
+            # A product may underflow: counted as none, or the item would be listed again.
+            if added > 0:
+                if c[j] == 0:
+                    touched[n] = j
+                    n += 1
+                c[j] += added
             entry -= 1
     return n
 
 
-@njit(**_JIT)
+@_compiled
 def _neighbours(
-    by_item, by_user, binary, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items, scores,
-    sizes, least,
+    by_item, by_user, binary, work, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items,
+    scores, sizes, least,
 ):  # fmt: skip
     """Put all pairs (i, j > i) with i in start..stop into the heaps of both.
 
     ``least[j]`` is the score that a neighbour of j has to reach, 0 while its heap has room: read
-    far more often than the heaps, it stays in the cache.
+    far more often than the heaps, it stays in the cache. Where the additions for i, ``work[i]``,
+    are as many as there are items, looking at all items is cheaper than to list those that occur.
     """
+    n_items = len(a)
     for i in range(start, stop):
-        for at in range(_count(*by_item, *by_user, i, binary, c, touched)):
-            j = touched[at]
+        all_items = work[i] > n_items - i
+        if all_items:
+            _count_all(*by_item, *by_user, i, binary, c)
+            n = n_items - i - 1
+        else:
+            n = _count_few(*by_item, *by_user, i, c, touched)
+        for at in range(n):
+            j = i + 1 + at if all_items else touched[at]
+            if c[j] == 0:
+                continue
             if jaccard:
                 forth = back = c[j] / (a[i] + b[j] - c[j] + shrinkage)
             else:
@@ -99,7 +127,7 @@ def _neighbours(
                 _offer(back, i, j, ptr, items, scores, sizes, least)
 
 
-@njit(**_JIT)
+@_compiled
 def _offer(score, item, row, ptr, items, scores, sizes, least):
     heap, room = slice(ptr[row], ptr[row + 1]), ptr[row + 1] - ptr[row]
     sizes[row] = _push(score, item, items[heap], scores[heap], sizes[row], room)
@@ -107,7 +135,7 @@ def _offer(score, item, row, ptr, items, scores, sizes, least):
         least[row] = scores[ptr[row]]
 
 
-@njit(**_JIT)
+@_compiled
 def _merge(ptr, start, stop, items, scores, sizes, more_items, more_scores, more_sizes):
     """Add another thread's heaps of items start..stop to the first one's."""
     for i in range(start, stop):
@@ -119,7 +147,7 @@ def _merge(ptr, start, stop, items, scores, sizes, more_items, more_scores, more
             )
 
 
-@njit(**_JIT)
+@_compiled
 def _sort_heap(items, scores, size):
     """A heap to a list, best first: its top, the worst, goes to the last place, and so on."""
     for last in range(size - 1, 0, -1):
@@ -128,7 +156,7 @@ def _sort_heap(items, scores, size):
         _replace_top(score, item, items, scores, last)
 
 
-@njit(**_JIT)
+@_compiled
 def _sort(ptr, start, stop, items, scores, sizes):
     for i in range(start, stop):
         _sort_heap(items[ptr[i] : ptr[i + 1]], scores[ptr[i] : ptr[i + 1]], sizes[i])
@@ -149,11 +177,12 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
         by_user.indices, np.repeat(np.diff(by_user.indptr) - 1, np.diff(by_user.indptr)), n_items
     )
     room = np.minimum(others, n_neighbors).astype(np.int64)
+    work = others / 2  # one of two orders
     ptr = np.append(0, np.cumsum(room))
     settings = (a, b, np.float32(similarity.shrinkage), similarity.kind == "jaccard")
     starts = iter(range(0, n_items, _CHUNK))
 
-    def work(_):
+    def search(_):
         found = (
             np.empty(ptr[-1], np.int32),
             np.empty(ptr[-1], np.float32),
@@ -164,10 +193,10 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
         for start in starts:
             stop = min(start + _CHUNK, n_items)
             part = (start, stop, c, touched, ptr)
-            _neighbours(rows, columns, binary, *settings, *part, *found, least)
+            _neighbours(rows, columns, binary, work, *settings, *part, *found, least)
         return found
 
-    first, *rest = map_blocks(work, iter(range(threads)), threads)
+    first, *rest = map_blocks(search, iter(range(threads)), threads)
 
     def finish(start):
         part = (start, min(start + 4096, n_items))
@@ -182,7 +211,7 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
     return sparse.csr_matrix((scores[kept], items[kept], indptr), shape=(n_items, n_items))
 
 
-@njit(**_JIT)
+@_compiled
 def _best(profile, similarity, seen, k, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile
@@ -196,10 +225,12 @@ def _best(profile, similarity, seen, k, items, scores):
         for at in range(ptr[u], ptr[u + 1]):
             for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
                 i = linked[link]
-                if total[i] == 0:
-                    touched[n_touched] = i
-                    n_touched += 1
-                total[i] += weight[at] * links[link]
+                added = weight[at] * links[link]
+                if added > 0:
+                    if total[i] == 0:
+                        touched[n_touched] = i
+                        n_touched += 1
+                    total[i] += added
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
             total[seen_items[at]] = 0
         size = 0

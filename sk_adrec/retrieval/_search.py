@@ -12,7 +12,7 @@ from .._validation import check_number
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
-from ._log import read_histories, user_column
+from ._log import Log, read_histories, user_column
 from ._roles import as_table, read_ids
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 
@@ -20,8 +20,12 @@ from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 class CatalogueSearch(metaclass=ABCMeta):
     """`similar_items` of any retriever, and what ids are to it.
 
-    It needs ``user``, ``item``, ``log_`` and the hook.
+    It needs the attributes below, and the hook.
     """
+
+    user: str | int
+    item: str | int
+    log_: Log
 
     @abstractmethod
     def _similarity_to(self, items: np.ndarray) -> np.ndarray:
@@ -78,8 +82,11 @@ class CatalogueSearch(metaclass=ABCMeta):
 class HistorySearch(CatalogueSearch):
     """`recommend` of a retriever that scores items by a user's history.
 
-    It needs ``n_jobs`` and ``popularity_`` as well, and the hooks.
+    It needs the attributes below as well, and the hooks.
     """
+
+    n_jobs: int | None
+    popularity_: np.ndarray
 
     @abstractmethod
     def _score_items(self, histories: Interactions) -> np.ndarray:

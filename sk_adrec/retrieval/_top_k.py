@@ -134,4 +134,6 @@ def decode(vocabulary: Vocabulary, positions: np.ndarray) -> np.ndarray:
     values = vocabulary.values
     if values.dtype.kind in "iu":
         return np.append(values, -1)[positions]
-    return np.append(values.astype(object), None)[positions]
+    with_null = np.full(len(values) + 1, None, dtype=object)
+    with_null[:-1] = values
+    return with_null[positions]

@@ -25,7 +25,7 @@ def history_rows(n: int = 400, *, seed: int = 0) -> tuple[pd.DataFrame, np.ndarr
     Returns
     -------
     X : DataFrame
-        ``hist_item_id`` (lists of 0 to 7 integers), and two columns that say nothing.
+        ``hist_item_id`` (lists of 0 to 7 integers), and three columns that say nothing.
     y : ndarray of shape (n,), int64
     """
     rng = np.random.default_rng(seed)
@@ -45,6 +45,7 @@ def history_rows(n: int = 400, *, seed: int = 0) -> tuple[pd.DataFrame, np.ndarr
             "user_id": [f"user_{k}" for k in range(n)],
             "hist_item_id": pd.Series(lists, dtype=pd.ArrowDtype(lists.type)),
             "price": rng.normal(size=n),
+            "quality_score": rng.normal(size=n),
         }
     )
     return X, items[np.arange(n), lengths]

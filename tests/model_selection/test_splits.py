@@ -123,7 +123,7 @@ def slow_leave_last_out(log, n_last, n_splits):
         for user in log["user_id"].unique():
             rows = [i for i in range(len(log)) if log["user_id"].iloc[i] == user]
             rows.sort(key=lambda i: log["time"].iloc[i])  # stable, as ties are documented
-            rows = rows[: len(rows) - skip] if skip else rows
+            rows = rows[: max(0, len(rows) - skip)]
             cut = len(rows) - n_last if len(rows) > n_last else len(rows)
             train += rows[:cut]
             test += rows[cut:]

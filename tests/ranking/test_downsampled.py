@@ -214,10 +214,11 @@ def test_further_arguments_are_cut_to_the_rows():
 def test_validation_rows_of_a_step_are_downsampled():
     X, y, _ = numeric_log(2_000)
     model = DownsampledClassifier(make_pipeline(Recorder()), negative_rate=0.1, random_state=0)
-    model.fit(X, y, recorder__X_val=X, recorder__y_val=y)
+    X_val, y_val, _ = numeric_log(1_500, seed=1)
+    model.fit(X, y, recorder__X_val=X_val, recorder__y_val=y_val)
     given = model.estimator_[-1].given_
-    assert given["y_val"].sum() == y.sum()
-    assert (given["y_val"] == 0).sum() == round(0.1 * (y == 0).sum())
+    assert given["y_val"].sum() == y_val.sum()
+    assert (given["y_val"] == 0).sum() == round(0.1 * (y_val == 0).sum())
     assert len(given["X_val"]) == len(given["y_val"])
 
 

@@ -102,6 +102,17 @@ def test_scores_count_only_the_nearest_of_the_scored_item():
         np.testing.assert_allclose(values, slow, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("route")
+def test_weights_too_small_for_a_float_count_as_none():
+    # 0.01 ** 60 and the products of weights of 1e-25 are zero in float32.
+    log = checkerboard(20, 150)
+    _, scores = ItemCF(decay=0.01).fit(log).recommend(range(20), k=150)
+    assert np.isfinite(scores[:, :50]).all()
+    tiny = ItemCF().fit(log, sample_weight=np.full(len(log), 1e-25))
+    _, scores = tiny.recommend(range(20), k=5)
+    assert set(scores.ravel()) == {0}
+
+
 def test_both_routes_find_the_same():
     pytest.importorskip("numba", exc_type=ImportError)
     rng = np.random.default_rng(0)

@@ -134,12 +134,15 @@ class InBatchSoftmaxLoss(nn.Module):
 
     .. math::
 
-        l_i = \\log \\left( e^{z_{ii} + c_i} + \\sum_{j: y_j \\neq y_i} e^{z_{ij} + b_j} \\right)
-        - z_{ii} - c_i, \\qquad z_{ij} = \\langle u_i, v_j \\rangle
+        l_i = \\log \\left( e^{z_{ii}} + \\sum_{j: y_j \\neq y_i} e^{z_{ij} + b_j} \\right)
+        - z_{ii}, \\qquad z_{ij} = \\langle u_i, v_j \\rangle
 
     A column of another row, or a further one, that holds the row's own item (an accidental hit)
-    does not count. The offsets b and c are minus the logarithms of how often a column is expected
-    in a batch (the logQ correction of Yi et al. 2019); b also has the logarithm of its weight.
+    does not count. With b minus the logarithm of how often a column is expected in a batch, the
+    sum is an unbiased estimate of that over the catalogue (the logQ correction).
+
+    NOTE[DIFF]: Yi et al. correct the row's own logit as well, since their sum also runs over the
+    other rows of its item. With those left out the row's own item is there once, for certain.
 
     References
     ----------
@@ -152,12 +155,11 @@ class InBatchSoftmaxLoss(nn.Module):
 
     >>> import torch
     >>> u, v = torch.ones(3, 1), torch.tensor([[0.0], [5.0], [0.0]])
-    >>> none = torch.zeros(3)
-    >>> InBatchSoftmaxLoss()(u, v, torch.tensor([7, 7, 8]), none, none)
+    >>> InBatchSoftmaxLoss()(u, v, torch.tensor([7, 7, 8]), torch.zeros(3))
     tensor([0.6931, 0.0067, 5.0134])
     """
 
-    def forward(self, u: Tensor, v: Tensor, ids: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    def forward(self, u: Tensor, v: Tensor, ids: Tensor, b: Tensor) -> Tensor:
         """Loss of each row, shape (n,).
 
         Parameters
@@ -170,12 +172,10 @@ class InBatchSoftmaxLoss(nn.Module):
             y, what the columns hold.
         b : Tensor of shape (m,)
             Added to the logits of columns as negatives.
-        c : Tensor of shape (n,)
-            Added to the logit of a row's own column.
         """
         n = len(u)
         z = torch.addmm(b.to(u.dtype), u, v.T)  # (n, m)
-        own = (u * v[:n]).sum(1) + c  # (n,)
+        own = (u * v[:n]).sum(1)  # (n,)
         z = z.masked_fill(ids == ids[:n, None], -torch.inf)
         return torch.logaddexp(z.logsumexp(1), own) - own
 

@@ -38,7 +38,6 @@ COLUMNS = {
         "ages": True,
     }
 }
-NEGATIVES_ARE_DRAWN = dict.fromkeys(ROUNDED_IN_FLOAT32, "negatives and held-out rows are drawn")
 KEEPS_ITS_EVENTS = {"check_pickle_size": "it holds the events that it looks back into"}
 
 
@@ -46,8 +45,6 @@ def expected_failures(estimator):
     """Checks that an estimator fails by its nature -> reason; they have to fail (strict xfail)."""
     if "gbdt" in (params := estimator.get_params(deep=False)):
         return ROWS_ARE_COUNTED
-    if "item_features" in params:
-        return NEGATIVES_ARE_DRAWN
     return KEEPS_ITS_EVENTS if "gap" in params else {}
 
 

@@ -254,15 +254,13 @@ class TwoTowerLoss(nn.Module):
     def _in_batch(self, u, v, y, weight, others, drawn):
         user, item = y[:, USER], y[:, ITEM]
         R, log_weight = len(drawn), weight.log()
-        log_q = self._log_q(self.item_share, len(self.drawable), item, len(u), R)
-        log_q_drawn = self._log_q(self.item_share, len(self.drawable), drawn, len(u), R)
         ids, vectors = torch.cat([item, drawn]), torch.cat([v, others])
-        offset = torch.cat([log_weight, log_weight.new_zeros(R)]) - torch.cat([log_q, log_q_drawn])
-        loss = self.in_batch(u, vectors, ids, offset, -log_q)
+        log_weights = torch.cat([log_weight, log_weight.new_zeros(R)])
+        log_q = self._log_q(self.item_share, len(self.drawable), ids, len(u), R)
+        loss = self.in_batch(u, vectors, ids, log_weights - log_q)
         if self.settings.symmetric:
             log_q = self._log_q(self.user_share, len(self.user_share), user, len(u), 0)
-            back = self.in_batch(v, u, user, log_weight - log_q, -log_q)
-            loss = (loss + back) / 2
+            loss = (loss + self.in_batch(v, u, user, log_weight - log_q)) / 2
         return loss
 
     def _log_q(self, share, n, ids, B, R):

@@ -78,6 +78,20 @@ class CatalogueSearch(metaclass=ABCMeta):
         """Parameter -> the column that it names."""
         return {"user": self.user, "item": self.item}
 
+    def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
+        """Histories, and which of them each user has; -1 = none."""
+        known, row = self.log_.interactions, _positions(self.log_.users, ids)
+        if history is None:
+            return known, row
+        given_users, given = read_histories(
+            history, self._roles(), lambda items: _positions(self.log_.items, items), known.n_items
+        )
+        own = _positions(given_users, ids)
+        # Those given come first; of the others, only those asked for are copied.
+        asked, place = np.unique(row, return_inverse=True)
+        row = np.where(own >= 0, own, len(given.lengths) + place)
+        return given.followed_by(known.take(asked)), row
+
 
 class HistorySearch(CatalogueSearch):
     """`recommend` of a retriever that scores items by a user's history.
@@ -188,20 +202,6 @@ class HistorySearch(CatalogueSearch):
             return top_k(scores, k)
         found, best = top_k(scores[:, allowed], k)
         return np.append(allowed, -1)[found], best
-
-    def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
-        """Histories, and which of them each user has; -1 = none."""
-        known, row = self.log_.interactions, _positions(self.log_.users, ids)
-        if history is None:
-            return known, row
-        given_users, given = read_histories(
-            history, self._roles(), self._item_codes, self._n_items()
-        )
-        own = _positions(given_users, ids)
-        # Those given come first; of the others, only those asked for are copied.
-        asked, place = np.unique(row, return_inverse=True)
-        row = np.where(own >= 0, own, len(given.lengths) + place)
-        return given.followed_by(known.take(asked)), row
 
 
 def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:

@@ -38,7 +38,7 @@ class TowerColumns:
     ids_are_numbers: bool
 
     @classmethod
-    def find(cls, X, user, item, user_features, item_features) -> TowerColumns:
+    def find(cls, X, user, item, user_features, item_features, user_may_be_empty) -> TowerColumns:
         """The columns that an estimator's parameters name.
 
         Raises
@@ -58,7 +58,7 @@ class TowerColumns:
                 raise ValueError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
             chosen = [at[role]] if given is None else list(given)
             positions = sorted(find_columns(chosen, table.names, name))
-            if not positions:
+            if not positions and not (role == "user" and user_may_be_empty):
                 raise ValueError(f"{name} must name at least one column, got {given!r}")
             features.append(tuple(str(table.names[j]) for j in positions))
         if both := sorted(set(features[0]) & set(features[1])):

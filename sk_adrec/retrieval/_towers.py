@@ -1,20 +1,18 @@
-"""The two towers as a torch module, and the loss that they learn by."""
+"""The two towers as a torch module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import InBatchSoftmaxLoss, LogLoss, PairwiseLoss, SampledSoftmaxLoss, SoftmaxLoss
-from ..nn import MLP, Batch, FieldInputs, FusedEmbedding
+from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
+from ..nn.batch import Lists
 from ..preprocessing._encoded import Encoded, Schema
-from ..samplers import log_expected_counts, uniform_negatives
 
 # Least length of a vector that is normalised.
 _NORM_EPS = 1e-6
@@ -115,8 +113,35 @@ class Tower(nn.Module):
         return out
 
 
+class Split(NamedTuple):
+    """What :class:`TwoTowers` gives out in training on users with their items.
+
+    Parameters
+    ----------
+    u : Tensor of shape (B, d)
+        Vectors of users by a part of their items.
+    v : Tensor of shape (n_items, d)
+        Vectors of all items.
+    kept, held_out : Lists
+        Numbers of the items that u has seen, and of the others.
+    """
+
+    u: Tensor
+    v: Tensor
+    kept: Lists
+    held_out: Lists
+
+
 class TwoTowers(nn.Module):
-    """Vectors u of users and v of items, side by side: (B, 2 d).
+    r"""Vectors u of users and v of items, side by side: (B, 2 d).
+
+    With histories, a user's tower also adds up the item tower's outputs y of the user's items N,
+    as in SVD++ (Koren 2008, equation 15):
+
+    .. math:: u = x + |N|^{-1/2} \sum_{j \in N} y_j
+
+    NOTE[DIFF]: SVD++ has vectors y apart from those of the scored items. The same ones learn
+    faster, and exist for items with attributes that no user has had.
 
     Parameters
     ----------
@@ -126,150 +151,71 @@ class TwoTowers(nn.Module):
     d : int
     normalize : bool
         Vectors of length 1: products are cosines.
+    held_out : float or None
+        Share of a user's items that training predicts from the others; None is without histories.
     **tower
         Of :class:`Tower`.
     """
 
-    def __init__(self, schema: Schema, user: Side, item: Side, d: int, normalize: bool, **tower):
+    def __init__(
+        self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
+        held_out: float | None = None, **tower
+    ):  # fmt: skip
         super().__init__()
-        self.user, self.item, self.normalize = user, item, normalize
+        self.user, self.item, self.normalize, self.held_out = user, item, normalize, held_out
         table = FusedEmbedding(schema.cardinalities, d, std=_STD)
         self.user_tower = Tower(user.schema(schema), table, **tower)
         self.item_tower = Tower(item.schema(schema), table, **tower)
 
+    def set_log_items(self, rows: Encoded) -> None:
+        """The items that histories and softmax are of, by number."""
+        self._log_rows, self._log_batch = rows, None
+
+    def log_items(self) -> Tensor:
+        """Outputs y of the item tower for the items of the log, shape (n_items, d)."""
+        device = self.item_tower.inputs.table.weight.device
+        if self._log_batch is None or self._log_batch.categorical.device != device:
+            self._log_batch = Batch.from_encoded(self._log_rows, device)
+        return self.item_tower(self._log_batch)
+
     def users(self, batch: Batch) -> Tensor:
         """Vectors of users, shape (B, d), from a batch of the user's columns."""
-        return self._finish(self.user_tower(batch))
+        x = self.user_tower(batch)
+        if batch.sparse is not None:
+            x = x + add_up(batch.sparse, self.log_items())
+        return self.finish(x)
 
     def items(self, batch: Batch) -> Tensor:
         """Vectors of items, shape (B, d), from a batch of the item's columns."""
-        return self._finish(self.item_tower(batch))
+        return self.finish(self.item_tower(batch))
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor | Split:
+        if self.training and batch.sparse is not None:
+            return self._predict_held_out(batch, batch.sparse)
         u, v = self.users(self.user.part(batch)), self.items(self.item.part(batch))
         return torch.cat([u, v], 1)  # (B, 2 d)
 
-    def _finish(self, x: Tensor) -> Tensor:
+    def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
+        hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
+        kept, held_out = select(history, ~hidden), select(history, hidden)
+        y = self.log_items()
+        u = self.finish(self.user_tower(batch) + add_up(kept, y))
+        return Split(u, self.finish(y), kept, held_out)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Outputs of a tower as vectors of users or items."""
         return F.normalize(x, dim=1, eps=_NORM_EPS) if self.normalize else x
 
 
-@dataclass(frozen=True)
-class LossSettings:
-    """Hyper-parameters of :class:`TwoTowerLoss`; see the estimator."""
-
-    loss: str
-    temperature: float
-    n_negatives: int
-    symmetric: bool
-    logq_correction: bool
-    own_negatives: bool
+def select(lists: Lists, keep: Tensor) -> Lists:
+    """The entries of a mask, shape (n_values,)."""
+    before = F.pad(keep.cumsum(0), (1, 0))
+    x = None if lists.x is None else lists.x[keep]
+    return Lists(lists.values[keep], before[lists.offsets], x)
 
 
-class TwoTowerLoss(nn.Module):
-    """The loss of each row from the two vectors of all rows of a batch.
-
-    Parameters
-    ----------
-    settings : LossSettings
-    user_share, item_share : ndarray of shape (n_users,) and (n_items,)
-        Share of each in the weight of the positive training rows.
-    items : callable
-        ``items(numbers) -> Tensor (n, d)``: vectors of items of the catalogue.
-    dtype : {"float32", "float64"}
-    """
-
-    compares_rows = True
-    user_share: Tensor
-    item_share: Tensor
-    drawable: Tensor
-    place: Tensor
-
-    def __init__(
-        self,
-        settings: LossSettings,
-        user_share: np.ndarray,
-        item_share: np.ndarray,
-        items: Callable[[Tensor], Tensor],
-        dtype: str,
-    ):
-        super().__init__()
-        self.settings, self.items = settings, items
-        self.register_buffer("user_share", torch.from_numpy(user_share.astype(dtype)))
-        self.register_buffer("item_share", torch.from_numpy(item_share.astype(dtype)))
-        # Items without a training row would all train the vector of unknown ids.
-        drawable = np.flatnonzero(item_share > 0)
-        place = np.zeros(len(item_share), dtype=np.int64)
-        place[drawable] = np.arange(len(drawable))
-        self.register_buffer("drawable", torch.from_numpy(drawable))
-        self.register_buffer("place", torch.from_numpy(place))
-        self.in_batch = InBatchSoftmaxLoss()
-        # Cosines alone could not say how rare positives are.
-        self.bias = (
-            nn.Parameter(torch.zeros((), dtype=getattr(torch, dtype)))
-            if settings.loss == "log_loss"
-            else None
-        )
-
-    def forward(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """Loss of each row, shape (B,).
-
-        Parameters
-        ----------
-        output : Tensor of shape (B, 2 d)
-            Of :class:`TwoTowers`.
-        y : Tensor of shape (B, 3), int64
-            Columns `USER`, `ITEM` and `POSITIVE`; numbers below 0 are unknown.
-        weight : Tensor of shape (B,)
-        """
-        u, v = output.chunk(2, 1)
-        u = u / self.settings.temperature
-        if self.settings.own_negatives:
-            return LogLoss()((u * v).sum(1) + self.bias, y[:, POSITIVE].to(u.dtype))
-        # Other losses compare positives: of known items, whose frequency is known.
-        rows = ((y[:, POSITIVE] == 1) & (y[:, ITEM] >= 0) & (y[:, USER] >= 0)).nonzero().squeeze(1)
-        if len(rows) < len(y):
-            u, v, y, weight = u[rows], v[rows], y[rows], weight[rows]
-            loss = self._of_positives(u, v, y, weight)
-            return loss.new_zeros(len(output)).index_copy(0, rows, loss)
-        return self._of_positives(u, v, y, weight)
-
-    def _of_positives(self, u, v, y, weight):
-        settings, item = self.settings, y[:, ITEM]
-        if settings.loss == "softmax":
-            seen = (self.item_share[item] > 0).to(u.dtype)
-            return SoftmaxLoss()(u, self.items(self.drawable), self.place[item]) * seen
-        place = uniform_negatives(len(self.drawable), (settings.n_negatives,), u.device)
-        drawn = self.drawable[place]
-        others = self.items(drawn) if len(drawn) else v[:0]
-        if settings.loss == "in_batch":
-            return self._in_batch(u, v, y, weight, others, drawn)
-        if settings.loss == "sampled_softmax":
-            return SampledSoftmaxLoss()(u, v, others, item, drawn)
-        z_y, z = (u * v).sum(1), u @ others.T  # (B,), (B, R)
-        hit = drawn == item[:, None]
-        if settings.loss == "bpr":
-            return PairwiseLoss()(z_y, z, hit)
-        return F.softplus(-(z_y + self.bias)) + _mean_where(F.softplus(z + self.bias), ~hit)
-
-    def _in_batch(self, u, v, y, weight, others, drawn):
-        user, item = y[:, USER], y[:, ITEM]
-        R, log_weight = len(drawn), weight.log()
-        ids, vectors = torch.cat([item, drawn]), torch.cat([v, others])
-        log_weights = torch.cat([log_weight, log_weight.new_zeros(R)])
-        log_q = self._log_q(self.item_share, len(self.drawable), ids, len(u), R)
-        loss = self.in_batch(u, vectors, ids, log_weights - log_q)
-        if self.settings.symmetric:
-            log_q = self._log_q(self.user_share, len(self.user_share), user, len(u), 0)
-            loss = (loss + self.in_batch(v, u, user, log_weight - log_q)) / 2
-        return loss
-
-    def _log_q(self, share, n, ids, B, R):
-        if not self.settings.logq_correction:
-            return share.new_zeros(len(ids))
-        # A held-out row may be of one that no training row has.
-        return log_expected_counts(share[ids].clamp(min=share[share > 0].min()), n, B, R)
-
-
-def _mean_where(values: Tensor, keep: Tensor) -> Tensor:
-    """Means of the kept entries of each row, shape (B,); 0 where there is none."""
-    return (values * keep).sum(1) / keep.sum(1).clamp(min=1)
+def add_up(history: Lists, y: Tensor) -> Tensor:
+    """Sums of the vectors of each row's items over the root of their number, shape (B, d)."""
+    lengths = history.lengths
+    scale = torch.repeat_interleave(lengths.to(y.dtype).rsqrt(), lengths)
+    return sparse_matmul(y, history.values, history.offsets, scale)

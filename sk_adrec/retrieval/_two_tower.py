@@ -7,68 +7,33 @@ Recommendations", RecSys 2019.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 
-from .._base import BaseTorchEstimator, _rows
-from .._validation import (
-    EARLY_STOPPING_ROWS,
-    check_choice,
-    check_dims,
-    check_number,
-    check_weight,
-    check_X,
-    drop_zero_weight,
-    split_rows,
-    unchanged_on_error,
-)
+from .._base import _rows
+from .._validation import check_choice, check_dims, check_number, unchanged_on_error
 from ..nn import Batch
 from ..nn.mlp import ACTIVATIONS
 from ..preprocessing._columns import read_table
-from ..preprocessing._encoded import Schema
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._vocabulary import FIRST_KNOWN
-from ..ranking._target import check_target
 from ..utils._docs import shared_docs
 from ._base import _SCORE_K
 from ._log import Log, read_labels
-from ._tower_columns import TowerColumns, from_state, stack, to_state
-from ._tower_search import TowerSearch
-from ._towers import ITEM, POSITIVE, USER, LossSettings, Side, TwoTowerLoss, TwoTowers
+from ._tower_columns import TowerColumns, from_state, to_state
+from ._tower_evaluation import TowerEvaluation
+from ._tower_loss import LossSettings, TwoTowerLoss
+from ._towers import USER, Side, TwoTowers
 
 _LOSSES = ("in_batch", "softmax", "sampled_softmax", "bpr", "log_loss")
 _COSINE_TEMPERATURE = 0.1
 # Rows of a batch that are compared with each other: their number squared is what a step costs.
 _MAX_BATCH = 1024
-# Held-out rows below which a curve would be noise: all rows are learned from then.
-_LEAST_HELD_OUT = 5
-
-
-@dataclass(frozen=True)
-class PairRows:
-    """What y is to a retriever: labels, and whose and of what the rows are.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-    users, items : Factorized
-    """
-
-    labels: np.ndarray
-    users: Factorized
-    items: Factorized
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @shared_docs
-class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
+class TwoTowerRetriever(TowerEvaluation):
     r"""A vector of the user, a vector of the item, and their cosine or product.
 
     Each tower reads any columns of its side: ids, attributes, lists, numbers. New users and items
@@ -81,6 +46,14 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
     user_features, item_features : list of str, default=None
         All columns that the tower reads, ids included where they should be. None is the id alone.
         A tower with attributes serves users or items that fit has not seen.
+    user_items : bool, default=False
+        Whether the user's tower also adds up the vectors of the items that the user has in the
+        log, as in SVD++. Each pass over the users then predicts some of their items from the
+        others. Needs the loss "softmax" or "sampled_softmax". With ids only it is far better than
+        the user's id, which ``user_features=[]`` leaves out, and serves new users by `history`.
+    target_share : float, default=0.5
+        Of `user_items` only: share of a user's items that a pass predicts. Lower it where
+        histories are short.
     embedding_dim : int, default=64
         Length of the vectors, of ids as of users and items. 32 to 256; more for long logs.
     hidden_dims : tuple of int, default=()
@@ -123,8 +96,8 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
     %(optimizer)s
     %(lr)s
     batch_size : "auto" or int, default="auto"
-        Rows per step. "auto" takes about 200 steps per pass, between 64 and 1024 rows each. With
-        "in_batch" it is the number of negatives as well.
+        Rows per step, or users with `user_items`. "auto" takes about 200 steps per pass, between
+        64 and 1024 rows each. With "in_batch" it is the number of negatives as well.
     max_epochs : int, default=20
         Passes over the data, at most.
     early_stopping : "auto" or bool, default="auto"
@@ -210,6 +183,8 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
         item="item_id",
         user_features=None,
         item_features=None,
+        user_items=False,
+        target_share=0.5,
         embedding_dim=64,
         hidden_dims=(),
         activation="relu",
@@ -247,6 +222,8 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
         self.item = item
         self.user_features = user_features
         self.item_features = item_features
+        self.user_items = user_items
+        self.target_share = target_share
         self.embedding_dim = embedding_dim
         self.hidden_dims = hidden_dims
         self.activation = activation
@@ -360,23 +337,30 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
                     self.net_.module_.user_tower.inputs.table.perturb_after(before)
             encoded = self._encode(X)
             old = self.log_
-            self._read_log(rows, positive, weight, old)
+            self.log_ = Log.of_ids((rows.users, rows.items), None, positive, weight, old)
             target = self._numbers(rows, positive)
             self._keep_rows(encoded, target, old)
+            self.net_.module_.set_log_items(self._item_rows)
             used = self._learned(target)
             if len(used):
+                new = self._rows_to_continue(encoded, target, weight, used)
                 self.net_.criterion_ = self._make_loss().to(self.net_.device)
                 self.net_.initialize_optimizer()
-                dtype = self._params_of_fit["dtype"]
-                self._continue(_rows(encoded, target, weight, used, dtype))
+                self._continue(new)
         self._refresh()
 
+    def _rows_to_continue(self, encoded, target, weight, used):
+        if self._params_of_fit["user_items"]:
+            return self._users_of(self.log_.interactions, np.unique(target[used, USER]))
+        return _rows(encoded, target, weight, used, self._params_of_fit["dtype"])
+
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, classes=None):
-        self._held_out = self._judged = None
+        self._held_out = self._explicit = None
+        self._held_out_weight = 1.0
         super()._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, classes)
-        judged, self._judged = self._judged, None
         self._refresh()
-        self._calibrate(*judged)
+        self._calibrate(self._judged)
+        self._held_out = self._explicit = self._judged = self._pairs = None
 
     # ---- hooks of BaseTorchEstimator -----------------------------------------------------
 
@@ -393,92 +377,14 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
         least = 0 if self.loss in ("in_batch", "softmax") else 1
         check_number("n_negatives", self.n_negatives, least, integer=True)
         check_choice("negatives", self.negatives, ("auto", "log", "uniform"))
-        for name in ("symmetric", "logq_correction", "calibrate"):
+        for name in ("user_items", "symmetric", "logq_correction", "calibrate"):
             check_choice(name, getattr(self, name), (True, False))
-
-    def _check_rows(self, X, y, sample_weight, *, reset):
-        X = check_X(self, X, reset=reset)
-        if reset:
-            self._columns = TowerColumns.find(
-                X, self.user, self.item, self.user_features, self.item_features
-            )
-        if y is None:
-            y = np.full(X.shape[0], self.classes_[1] if hasattr(self, "classes_") else 1)
-        y = check_target(y)
-        X, y, weight = drop_zero_weight(X, y, check_weight(sample_weight, X, y))
-        users, items = self._columns.ids(X)
-        keep = np.flatnonzero((users.codes >= 0) & (items.codes >= 0))
-        if len(keep) < len(y):
-            X, y, weight = _safe_indexing(X, keep), y[keep], weight[keep]
-            users, items = (Factorized(ids.codes[keep], ids.values) for ids in (users, items))
-        if reset and not len(y):
-            raise ValueError("X must have a row with a user and an item, got none")
-        return X, PairRows(y, users, items), weight
-
-    def _split(self, y, random_state, *, explicit):
-        stop = self.early_stopping
-        if stop == "auto":
-            stop = len(y) > EARLY_STOPPING_ROWS
-        enough = int(len(y) * self.validation_fraction) >= _LEAST_HELD_OUT
-        if explicit or not (stop or self.calibrate) or not enough:
-            return None, None
-        train, self._held_out = split_rows(y.labels, self.validation_fraction, random_state)
-        return train, self._held_out if stop else None
-
-    def _make_encoder(self):
-        categorical, share = self._vocabulary_params
-        return LogEncoder(
-            categorical_features=categorical,
-            share_vocabulary=share,
-            min_frequency=self.min_frequency,
-            max_len=self.max_len,
-            dtype=self.dtype,
-        )
-
-    def _fit_encoder(self, X, y, weight, train, valid):
-        self._vocabulary_params = self._columns.as_vocabularies(
-            self.categorical_features, self.share_vocabulary, X
-        )
-        return super()._fit_encoder(self._columns.frame(X), y, weight, train, self._held_out)
-
-    def _encode(self, X):
-        return super()._encode(self._columns.frame(X))
-
-    def _encode_target(self, y, weight, *, reset):
-        if not hasattr(self, "log_"):
-            self.classes_, positive = read_labels(
-                y.labels, weight, None if reset else self.classes_
-            )
-            self._read_log(y, positive, weight, None)
-        else:
-            _, positive = read_labels(y.labels, weight, self.classes_)
-        return self._numbers(y, positive)
-
-    def _training_rows(self, encoded, target, weight, train, valid):
-        self._keep_rows(encoded, target, None)
-        rows = np.arange(len(target)) if train is None else train
-        used = rows[self._learned(target[rows])]
-        if not len(used):
+        check_number("target_share", self.target_share, 0, 1, closed="neither")
+        if self.user_items and self.loss not in ("softmax", "sampled_softmax"):
             raise ValueError(
-                "y must have a positive row with a user and an item to learn from, got "
-                f"{len(rows)} rows without one"
+                'user_items=True needs loss="softmax", or "sampled_softmax" for large catalogues, '
+                f"got {self.loss!r}"
             )
-        if self._judged is None:
-            held_out = rows if self._held_out is None else self._held_out
-            if len(np.unique(target[held_out, POSITIVE])) < len(np.unique(target[:, POSITIVE])):
-                held_out = rows
-            self._judged = encoded, target, weight, held_out
-        positive = used[target[used, POSITIVE] == 1]
-        self._shares = self._shares_of(target[positive], weight[positive])
-        return _rows(encoded, target, weight, used, self.dtype)
-
-    def _validation_rows(self, X_val, y_val, sample_weight_val):
-        rows = super()._validation_rows(X_val, y_val, sample_weight_val)
-        some = rows.y[:, POSITIVE]
-        if (some == 1).any() and (self.log_.negatives is None or (some == 0).any()):
-            weight = rows.weight.astype(np.float64)
-            self._judged = rows.encoded, rows.y, weight, np.arange(len(rows))
-        return rows
 
     def _rows_per_batch(self, n_rows):
         size = super()._rows_per_batch(n_rows)
@@ -486,16 +392,19 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
 
     def _build_module(self, schema):
         columns = self._columns
-        return TwoTowers(
+        module = TwoTowers(
             schema,
             Side.of(schema, columns.user_features),
             Side.of(schema, columns.item_features),
             self.embedding_dim,
             self.similarity == "cosine",
+            self.target_share,
             hidden_dims=self.hidden_dims,
             activation=self.activation,
             dropout=self.dropout,
         )
+        module.set_log_items(self._item_rows)
+        return module
 
     def _make_loss(self):
         temperature = self.temperature
@@ -506,77 +415,23 @@ class TwoTowerRetriever(TowerSearch, ClassifierMixin, BaseTorchEstimator):
             self._uses_own_negatives(),
         )  # fmt: skip
         return TwoTowerLoss(
-            settings, *self._shares, self._tensors_of_items, self._params_of_fit["dtype"]
+            settings,
+            *self._shares,
+            self._vectors_of_items,
+            self._held_out_weight,
+            self._params_of_fit["dtype"],
         )
 
     def _validation_metrics(self):
         return [(self._stop_metric, self._validation_ndcg)]
 
-    # ---- rows of the log -----------------------------------------------------------------
-
-    def _read_log(self, rows: PairRows, positive, weight, before) -> None:
-        ids = (rows.users, rows.items)
-        self.log_ = Log.of_ids(ids, None, positive, weight, before)
-
-    def _numbers(self, rows: PairRows, positive) -> np.ndarray:
-        """The target, shape (n, 3), int64: numbers of user and item, and whether it is positive."""
-        target = np.empty((len(rows), 3), dtype=np.int64)
-        target[:, USER] = np.maximum(self.log_.users.encode(rows.users) - FIRST_KNOWN, -1)
-        target[:, ITEM] = np.maximum(self.log_.items.encode(rows.items) - FIRST_KNOWN, -1)
-        target[:, POSITIVE] = positive
-        return target
-
-    def _keep_rows(self, encoded, target, before) -> None:
-        """The last row of each user and item of the log; of those not in it, the earlier one."""
-        columns, schema = self._columns, Schema.of(self.encoder_)
-        kept = []
-        for features, which in ((columns.user_features, USER), (columns.item_features, ITEM)):
-            rows = Side.of(schema, features).part(encoded)
-            vocabulary = self.log_.users if which == USER else self.log_.items
-            last = np.empty(vocabulary.n_codes - FIRST_KNOWN, dtype=np.int64)
-            n_before = 0
-            if before is not None:
-                old = before.users if which == USER else before.items
-                n_before = old.n_codes - FIRST_KNOWN
-                last[old.translate(vocabulary) - FIRST_KNOWN] = np.arange(n_before)
-                rows = stack(self._user_rows if which == USER else self._item_rows, rows)
-            last[target[:, which]] = n_before + np.arange(len(target))
-            kept.append(rows.take(last))
-        self._user_rows, self._item_rows = kept
-        self._items, self._catalogue_rows = self.log_.items, self._item_rows
-        self.popularity_ = self._share_of(self._items)
-        self._shares = self._shares_of_log()
-
-    def _shares_of(self, target, weight) -> tuple[np.ndarray, np.ndarray]:
-        shape = self.log_.interactions.shape
-        users, items = (
-            np.bincount(target[:, which], weight, size) for which, size in zip((USER, ITEM), shape)
-        )
-        return users / users.sum(), items / items.sum()
-
-    def _shares_of_log(self):
-        pairs = self.log_.interactions
-        target = np.column_stack([pairs.users(), pairs.items])
-        return self._shares_of(target, pairs.weight)
-
-    def _uses_own_negatives(self) -> bool:
-        if self.loss != "log_loss" or self.negatives == "uniform":
-            return False
-        some = self.log_.negatives is not None
-        if self.negatives == "log" and not some:
-            raise ValueError('negatives="log" needs rows of the negative label in y, got none')
-        return some
-
-    def _learned(self, target) -> np.ndarray:
-        """The rows that the loss looks at."""
-        if self._uses_own_negatives():
-            return np.arange(len(target))
-        return np.flatnonzero(target[:, POSITIVE] == 1)
-
-    def _tensors_of_items(self, numbers: torch.Tensor) -> torch.Tensor:
+    def _vectors_of_items(self, numbers: torch.Tensor | None) -> torch.Tensor:
+        """Vectors of items of the log by number, or of all."""
+        module = self.net_.module_
+        if numbers is None:
+            return module.finish(module.log_items())
         rows = self._item_rows.take(numbers.cpu().numpy())
-        net = self.net_
-        return net.module_.items(Batch.from_encoded(rows, net.device))
+        return module.items(Batch.from_encoded(rows, self.net_.device))
 
     # ---- scikit-learn --------------------------------------------------------------------
 

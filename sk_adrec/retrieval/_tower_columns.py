@@ -51,7 +51,7 @@ class TowerColumns:
         if not table.named and any(isinstance(name, str) for name in roles.values()):
             return cls._of_halves(table, user_features, item_features)
         at = role_positions(table, roles)
-        features = []
+        features: list[tuple[str, ...]] = []
         for role, given in (("user", user_features), ("item", item_features)):
             name = f"{role}_features"
             if isinstance(given, str):
@@ -65,8 +65,8 @@ class TowerColumns:
             raise ValueError(
                 f"user_features and item_features must be different columns, got {both} in both"
             )
-        ids = (str(table.names[at[role]]) for role in roles)
-        return cls(*ids, *features, False)
+        user_id, item_id = (str(table.names[at[role]]) for role in roles)
+        return cls(user_id, item_id, features[0], features[1], False)
 
     @classmethod
     def _of_halves(cls, table: Table, user_features, item_features) -> TowerColumns:

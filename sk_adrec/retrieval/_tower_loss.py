@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class TwoTowerLoss(nn.Module):
     """
 
     compares_rows = True
+    bias: Any
     user_share: Tensor
     item_share: Tensor
     drawable: Tensor
@@ -150,6 +152,7 @@ class TwoTowerLoss(nn.Module):
             z = (u @ v[drawn].T).masked_fill(_among(drawn, kept, held_out, len(v)), -torch.inf)
             z_y = (u[row] * v[values]).sum(1)
             each = torch.logaddexp(z.logsumexp(1)[row], z_y) - z_y
+        assert held_out.x is not None
         each = each * held_out.x / self.held_out_weight
         return each.new_zeros(len(u)).index_add_(0, row, each)
 

@@ -82,6 +82,8 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
 
     log_: Log
     _columns: TowerColumns
+    _user_rows: Encoded
+    _item_rows: Encoded
 
     # ---- hooks of BaseTorchEstimator -----------------------------------------------------
 

@@ -151,15 +151,17 @@ class TwoTowers(nn.Module):
     d : int
     normalize : bool
         Vectors of length 1: products are cosines.
-    held_out : float or None
-        Share of a user's items that training predicts from the others; None is without histories.
+    held_out : float
+        Share of a user's items that training predicts from the others, where batches have them.
     **tower
         Of :class:`Tower`.
     """
 
+    _log_batch: Batch | None
+
     def __init__(
         self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
-        held_out: float | None = None, **tower
+        held_out: float, **tower
     ):  # fmt: skip
         super().__init__()
         self.user, self.item, self.normalize, self.held_out = user, item, normalize, held_out

@@ -10,6 +10,10 @@ from sklearn.base import clone
 
 from sk_adrec import TwoTowerRetriever
 from sk_adrec.losses import InBatchSoftmaxLoss, PairwiseLoss
+from sk_adrec.nn import Lists
+from sk_adrec.retrieval import _tower_loss
+from sk_adrec.retrieval._tower_loss import LossSettings, TwoTowerLoss
+from sk_adrec.retrieval._towers import Split
 from sk_adrec.samplers import log_expected_counts
 
 N_GROUPS = 4
@@ -58,6 +62,95 @@ def test_planted_taste_is_recovered(log, loss, similarity):
     users = [f"u{k}" for k in range(20)]
     ids, _ = model.recommend(users, k=8, exclude_seen=False)
     assert share_of_own_group(users, ids) > 0.95  # the best is 1, chance 0.25
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+@pytest.mark.parametrize("user_features", [None, []])
+def test_user_items_recover_planted_taste(log, loss, user_features):
+    model = TwoTowerRetriever(
+        user_items=True, user_features=user_features, loss=loss, n_negatives=40, **QUICK
+    ).fit(log)
+    users = [f"u{k}" for k in range(20)]
+    assert share_of_own_group(users, model.recommend(users, 8, exclude_seen=False)[0]) > 0.95
+    # New users by what they have done lately, known ones by something else than in fit.
+    history = {"x2": ["i2", "i6"], "u0": ["i1", "i5", "no such item"]}
+    ids, _ = model.recommend(["x2", "u0", "x0"], k=4, history=history)
+    assert share_of_own_group(["x2", "u1"], ids[:2]) == 1
+    assert not set(ids[0]) & {"i2", "i6"}
+    assert not set(ids[1]) & {"i1", "i5"}
+    assert list(ids[2]) == list(model.items_[:4])
+    assert list(model.has_history(["x2", "u0", "x0"], history=history)) == [True, True, False]
+
+
+@pytest.fixture(scope="module")
+def with_items(log):
+    return TwoTowerRetriever(user_items=True, loss="softmax", **QUICK).fit(log)
+
+
+def test_user_items_are_added_up_as_in_svd_plus_plus(log, with_items):
+    model = with_items
+    y = model.embeddings("item_id")
+    x = model.embeddings("user_id").loc["u3"]
+    items = log.loc[log["user_id"] == "u3", "item_id"].unique()
+    u = x + y.loc[items].sum() / np.sqrt(len(items))
+    expected = u / np.linalg.norm(u)
+    np.testing.assert_allclose(model.user_embeddings(["u3"])[0], expected, rtol=1e-4, atol=1e-6)
+    given = model.user_embeddings(["u3"], history={"u3": ["i0"]})[0]
+    u = x + y.loc["i0"]
+    np.testing.assert_allclose(given, u / np.linalg.norm(u), rtol=1e-4, atol=1e-6)
+
+
+def test_the_probability_of_a_pair_has_not_seen_the_pair(log, with_items):
+    """A user's own item is left out of the user's vector, as in the calibration."""
+    model = with_items
+    row = log.iloc[[0]]
+    user, item = row["user_id"].iloc[0], row["item_id"].iloc[0]
+    rest = [i for i in log.loc[log["user_id"] == user, "item_id"].unique() if i != item]
+    u = model.user_embeddings([user], history={user: rest})[0]
+    score = u @ model.item_embeddings_[list(model.items_).index(item)]
+    expected = np.interp(score, *model.score_curve_)
+    assert model.predict_proba(row)[0, 1] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+def test_loss_of_held_out_items_against_a_loop(loss):
+    n_items, drawn = 6, torch.tensor([0, 1, 2, 3, 4])
+    torch.manual_seed(0)
+    u, v = torch.randn(2, 3), torch.randn(n_items, 3)
+    kept = Lists(torch.tensor([0, 1, 3]), torch.tensor([0, 2, 3]), torch.ones(3))
+    held_out = Lists(torch.tensor([2, 3, 0]), torch.tensor([0, 2, 3]), torch.tensor([1.0, 2.0, 1]))
+    settings = LossSettings(loss, 0.5, 5, False, True, False)
+    # Item 5 has no training row: it is no negative.
+    share = np.array([1, 1, 1, 1, 1, 0]) / 5
+    criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, None, 1.5, "float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_tower_loss, "uniform_negatives", lambda *_: drawn)
+        loss_of_users = criterion(Split(u, v, kept, held_out), None, None)
+    z, expected = (u / 0.5) @ v.T, []
+    for b, (seen, wanted) in enumerate([([0, 1], {2: 1.0, 3: 2.0}), ([3], {0: 1.0})]):
+        total = 0.0
+        for item, weight in wanted.items():
+            if loss == "softmax":
+                others = [j for j in range(5) if j not in seen]
+            else:
+                others = [j for j in range(5) if j not in {*seen, *wanted}] + [item]
+            total += weight * (z[b, others].logsumexp(0) - z[b, item]) / 1.5
+        expected.append(total)
+    torch.testing.assert_close(loss_of_users, torch.stack(expected))
+
+
+def test_user_items_by_weights_files_and_new_rows(log):
+    log = log[["user_id", "item_id"]]
+    model = TwoTowerRetriever(user_items=True, loss="softmax", **QUICK)
+    weight = np.where(log["item_id"] == "i0", 0.0, 1.0)
+    assert "i0" not in clone(model).fit(log, sample_weight=weight).items_
+    model.fit(log)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(log), model.predict_proba(log))
+    copy.partial_fit(pd.DataFrame({"user_id": ["v0"] * 20, "item_id": ["i0", "i4"] * 10}))
+    ids, _ = copy.recommend(["v0"], k=8)
+    assert not {"i0", "i4"} & set(ids[0])
+    assert share_of_own_group(["u0"], ids) == 1
 
 
 def test_symmetric_and_own_negatives_learn(log):
@@ -258,12 +351,20 @@ def test_arrays_are_halved():
         ({"item_features": "kind"}, r"must be a list of columns, got 'kind'"),
         ({"share_vocabulary": {"tags": "kind"}}, "which no tower reads"),
         ({"loss": "log_loss", "negatives": "log"}, "needs rows of the negative label"),
+        ({"user_items": True}, 'user_items=True needs loss="softmax"'),
+        ({"user_features": []}, "at least one column"),
+        ({"target_share": 1.0}, "target_share must be a number in"),
         ({"loss": "bpr", "n_negatives": 0}, "n_negatives must be an integer in"),
     ],
 )
 def test_messages(log, params, message):
     with pytest.raises(ValueError, match=message):
         TwoTowerRetriever(**{**QUICK, **params}).fit(log)
+
+
+def test_history_needs_a_model_that_reads_it(with_attributes):
+    with pytest.raises(ValueError, match="fit it with user_items=True"):
+        with_attributes.recommend(["u1"], history={"u1": ["i1"]})
 
 
 def test_weights_are_repetitions_on_average(log):

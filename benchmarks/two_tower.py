@@ -67,6 +67,7 @@ def lcfn(data, setting):
         model = TwoTowerRetriever(**IDS_ONLY, **setting, random_state=seed).fit(train)
         seconds = time.process_time() - start
         rows.append({**ranked(model, test["user"], test["item"], K), "fit_cpu_seconds": seconds})
+        print(rows[-1], flush=True)
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return {"setting": {**IDS_ONLY, **setting}, "tried": tried, "test": rows, "mean": mean}
 

@@ -136,7 +136,7 @@ class TwoTowers(nn.Module):
     r"""Vectors u of users and v of items, side by side: (B, 2 d).
 
     With histories, a user's tower also adds up the item tower's outputs y of the user's items N,
-    as in SVD++ (Koren 2008, equation 15):
+    as in SVD++ (Koren 2008, section 4):
 
     .. math:: u = x + |N|^{-1/2} \sum_{j \in N} y_j
 

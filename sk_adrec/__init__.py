@@ -39,6 +39,7 @@ _EXPORTS = {
     "SASRecNextItem": ".sequential._sasrec",
     "TimeSplit": ".model_selection._time_split",
     "TopKCurveDisplay": ".inspection._topk_curve",
+    "TwoTowerRetriever": ".retrieval._two_tower",
     "UserSplit": ".model_selection._user_split",
 }
 __all__ = [*_EXPORTS, "__version__"]

@@ -283,13 +283,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
             self.encoder_: Any = None
             return self._encode(X)
-        self.encoder_ = LogEncoder(
-            categorical_features=self.categorical_features,
-            share_vocabulary=self.share_vocabulary,
-            min_frequency=self.min_frequency,
-            max_len=self.max_len,
-            dtype=self.dtype,
-        )
+        self.encoder_ = self._make_encoder()
         if valid is not None:
             # Validation rows teach no vocabulary: their new ids are unknown, as at predict.
             weight = weight.copy()
@@ -300,6 +294,15 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         codes = encoded.categorical if train is None else encoded.categorical[train]
         self._missing_code = (codes != 0).all(axis=0).astype(np.int32)
         return encoded
+
+    def _make_encoder(self) -> LogEncoder:
+        return LogEncoder(
+            categorical_features=self.categorical_features,
+            share_vocabulary=self.share_vocabulary,
+            min_frequency=self.min_frequency,
+            max_len=self.max_len,
+            dtype=self.dtype,
+        )
 
     def _validation_rows(self, X_val, y_val, sample_weight_val) -> TrainingRows:
         X, y, weight = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
@@ -485,8 +488,15 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         if net is None:
             return state
         encoder, module = state.pop("encoder_"), net.module_
+        # What two parts share is one array, so that it is written once.
+        arrays: dict[Any, np.ndarray] = {}
         state["_saved"] = {
-            "module": {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()},
+            "module": {
+                k: arrays.setdefault(
+                    (v.data_ptr(), v.shape) if v.numel() else k, v.detach().cpu().numpy()
+                )
+                for k, v in module.state_dict().items()
+            },
             "encoder": None if encoder is None else encoder.to_state(),
         }
         if isinstance(net.optimizer_, RowSparseAdam):

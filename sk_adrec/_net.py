@@ -95,7 +95,9 @@ class LogNet(NeuralNet):
     module : torch.nn.Module
         Called with a Batch.
     criterion : callable
-        ``criterion(output, y) -> Tensor of shape (B,)``, one loss per row.
+        ``criterion(output, y) -> Tensor of shape (B,)``, one loss per row; called as
+        ``criterion(output, y, weight)`` if it has a true ``compares_rows``: where rows serve each
+        other as negatives, a row's weight is also how often it does.
     valid_rows : TrainingRows or None
         Scored after each epoch.
     metrics : sequence of (str, callable)
@@ -147,6 +149,8 @@ class LogNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         y, weight = y_true
+        if getattr(self.criterion_, "compares_rows", False):
+            return (self.criterion_(y_pred, y, weight) * weight).mean()
         return (self.criterion_(y_pred, y) * weight).mean()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

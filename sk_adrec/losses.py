@@ -129,6 +129,89 @@ class SampledSoftmaxLoss(nn.Module):
         return torch.cat([z_y, z], 1).logsumexp(1) - z_y.squeeze(1)
 
 
+class InBatchSoftmaxLoss(nn.Module):
+    """Cross-entropy of each row's own vector among those of all rows (InfoNCE).
+
+    .. math::
+
+        l_i = \\log \\left( e^{z_{ii}} + \\sum_{j: y_j \\neq y_i} e^{z_{ij} + b_j} \\right)
+        - z_{ii}, \\qquad z_{ij} = \\langle u_i, v_j \\rangle
+
+    A column of another row, or a further one, that holds the row's own item (an accidental hit)
+    does not count. With b minus the logarithm of how often a column is expected in a batch, the
+    sum is an unbiased estimate of that over the catalogue (the logQ correction).
+
+    NOTE[DIFF]: Yi et al. correct the row's own logit as well, since their sum also runs over the
+    other rows of its item. With those left out the row's own item is there once, for certain.
+
+    References
+    ----------
+    Yi et al. (2019), "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations", RecSys, section 3.
+
+    Examples
+    --------
+    Two rows are of item 7, so the second is no negative of the first:
+
+    >>> import torch
+    >>> u, v = torch.ones(3, 1), torch.tensor([[0.0], [5.0], [0.0]])
+    >>> InBatchSoftmaxLoss()(u, v, torch.tensor([7, 7, 8]), torch.zeros(3))
+    tensor([0.6931, 0.0067, 5.0134])
+    """
+
+    def forward(self, u: Tensor, v: Tensor, ids: Tensor, b: Tensor) -> Tensor:
+        """Loss of each row, shape (n,).
+
+        Parameters
+        ----------
+        u : Tensor of shape (n, d)
+            Scaled, so that products are logits.
+        v : Tensor of shape (m, d), m >= n
+            Row i's own vector is ``v[i]``; those from n on are negatives of all rows.
+        ids : Tensor of shape (m,), int64
+            y, what the columns hold.
+        b : Tensor of shape (m,)
+            Added to the logits of columns as negatives.
+        """
+        n = len(u)
+        z = torch.addmm(b.to(u.dtype), u, v.T)  # (n, m)
+        own = (u * v[:n]).sum(1)  # (n,)
+        z = z.masked_fill(ids == ids[:n, None], -torch.inf)
+        return torch.logaddexp(z.logsumexp(1), own) - own
+
+
+class PairwiseLoss(nn.Module):
+    """How often negatives come before the positive (BPR, Rendle et al. 2009).
+
+    .. math:: l = -\\frac{1}{R} \\sum_r \\log \\sigma (z_y - z_r)
+
+    References
+    ----------
+    Rendle, Freudenthaler, Gantner, Schmidt-Thieme (2009), "BPR: Bayesian Personalized Ranking from
+    Implicit Feedback", UAI, section 4.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> z_y, z = torch.tensor([1.0]), torch.tensor([[1.0, 9.0]])
+    >>> PairwiseLoss()(z_y, z, torch.tensor([[False, True]]))
+    tensor([0.6931])
+    """
+
+    def forward(self, z_y: Tensor, z: Tensor, hit: Tensor) -> Tensor:
+        """Loss of each row, shape (n,).
+
+        Parameters
+        ----------
+        z_y : Tensor of shape (n,)
+        z : Tensor of shape (n, R)
+        hit : Tensor of shape (n, R), bool
+            Negatives that are the positive itself, and do not count.
+        """
+        loss = F.softplus(z - z_y[:, None]).masked_fill(hit, 0.0)
+        return loss.sum(1) / (~hit).sum(1).clamp(min=1)
+
+
 # Elements of a block of logits: 1 MB in float32, so that it stays in the cache between passes.
 _BLOCK = 1 << 18
 

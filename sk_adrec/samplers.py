@@ -1,4 +1,4 @@
-"""Draws of negatives for sampled losses."""
+"""Draws of negatives for sampled losses, and how often each item is expected among them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,45 @@ def uniform_negatives(n_items: int, size: tuple[int, ...], device=None) -> Tenso
             [0, 0, 0]])
     """
     return torch.randint(n_items, size, device=device)
+
+
+def log_expected_counts(share: Tensor, n_items: int, n_rows: int, n_drawn: int = 0) -> Tensor:
+    """How often items are expected among the negatives of a batch, as logarithms.
+
+    .. math:: \\log q_j = \\log (B p_j + R / n)
+
+    An item comes with the B rows of a batch by its share p of the log, and with the R uniform
+    draws that are mixed in by chance. Subtracted from the logits of a sampled softmax, it makes
+    frequent items no worse for having been compared more often.
+
+    Parameters
+    ----------
+    share : Tensor of shape (m,)
+        p: shares of the items in the rows of the log.
+    n_items : int
+        n: items that are drawn from.
+    n_rows : int
+        B.
+    n_drawn : int, default=0
+        R.
+
+    Returns
+    -------
+    Tensor of shape (m,)
+
+    References
+    ----------
+    Yi et al. (2019), "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations", RecSys, section 4.
+
+    Yang et al. (2020), "Mixed Negative Sampling for Learning Two-tower Neural Networks in
+    Recommendations", WWW Companion.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.samplers import log_expected_counts
+    >>> log_expected_counts(torch.tensor([0.5, 0.1]), 10, n_rows=4, n_drawn=10).exp()
+    tensor([3.0000, 1.4000])
+    """
+    return (share * n_rows + n_drawn / n_items).log()

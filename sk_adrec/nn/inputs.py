@@ -30,6 +30,9 @@ class FieldInputs(nn.Module):
         their rows in the table.
     std : float, default=0.01
         Standard deviation of the initial embeddings.
+    table : FusedEmbedding or None, default=None
+        The table of another block to look up in, with all vocabularies of the schema; None makes
+        one.
 
     Attributes
     ----------
@@ -41,10 +44,16 @@ class FieldInputs(nn.Module):
     """
 
     def __init__(
-        self, schema: Schema, d: int, *, exclude: Collection[Any] = (), std: float = INIT_STD
+        self,
+        schema: Schema,
+        d: int,
+        *,
+        exclude: Collection[Any] = (),
+        std: float = INIT_STD,
+        table: FusedEmbedding | None = None,
     ):
         super().__init__()
-        self.table = FusedEmbedding(schema.cardinalities, d, std)
+        self.table = FusedEmbedding(schema.cardinalities, d, std) if table is None else table
         self.categorical = list(schema.categorical.values())
         self.lists = {k: v for k, v in schema.sequences.items() if k not in exclude}
         self.fields = [*schema.categorical, *self.lists]

@@ -76,7 +76,8 @@ class Encoded:
     sequences : dict of str to Ragged
         The list columns, by name.
     sparse : csr_matrix of shape (n_rows, n_features) or None
-        The whole input where it was a scipy matrix; the other parts then have no columns.
+        The whole input where it was a scipy matrix; the other parts then have no columns. Or, for
+        two towers, what each row's user has had, by number of the item.
     """
 
     numeric: np.ndarray

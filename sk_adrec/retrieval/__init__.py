@@ -5,6 +5,7 @@ from .._lazy import lazy_exports
 _EXPORTS = {
     "EASERetriever": "._ease",
     "ItemCF": "._item_cf",
+    "TwoTowerRetriever": "._two_tower",
     "interactions_from_lists": "._convert",
     "interactions_from_matrix": "._convert",
 }

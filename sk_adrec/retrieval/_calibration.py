@@ -11,8 +11,8 @@ from ._log import Log
 
 # Groups of the curve, and the weight that each should have: more would follow noise.
 _MAX_GROUPS, _GROUP_WEIGHT = 20, 50
-# Pairs of each class that a curve is learned from.
-_N_PAIRS = 2_000
+#: Pairs of each class that a curve is learned from.
+N_PAIRS = 2_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Sample:
 
 def _draw(rng, users, items, weight):
     total = float(weight.sum(dtype=np.float64))
-    if len(users) > _N_PAIRS:
-        rows = np.sort(rng.choice(len(users), _N_PAIRS, replace=False))
+    if len(users) > N_PAIRS:
+        rows = np.sort(rng.choice(len(users), N_PAIRS, replace=False))
         users, items, weight = users[rows], items[rows], weight[rows]
     return users, items, weight.astype(np.float64), total
 

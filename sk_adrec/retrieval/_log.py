@@ -71,10 +71,15 @@ class Log:
             ids = [Factorized(one.codes[keep], one.values) for one in ids]
             positive, weight = positive[keep], weight[keep]
             times = None if times is None else times[keep]
+        return cls.of_ids(ids, times, positive, weight, before)
+
+    @classmethod
+    def of_ids(cls, ids, times, positive, weight, before: Log | None) -> Log:
+        """As :meth:`read`, from users and items (Factorized) of rows that have both."""
         if before is None and not positive.any():
             raise ValueError(
                 "y must have a positive row with a user and an item: without one there is "
-                f"nothing to recommend. Got {len(keep)} rows, {int(keep.sum())} of them with both"
+                f"nothing to recommend. Got {len(positive)} rows with both, none of them positive"
             )
         known = (None, None) if before is None else (before.users, before.items)
         vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]

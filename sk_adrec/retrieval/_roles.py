@@ -64,6 +64,27 @@ def _by_position(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
     return {role: k for k, role in enumerate(roles)}
 
 
+def halves(table: Table) -> tuple[list[str], list[str]]:
+    """Columns of an array that are read as the user's and the item's, as names.
+
+    The first of each half is the id. The middle one of an odd number is the item's.
+    """
+    n = len(table.names)
+    if n < 2:
+        raise ValueError(
+            f"X has {n} feature(s) while a minimum of 2 is required: columns for user, item"
+        )
+    names, middle = [str(j) for j in range(n)], n // 2
+    warnings.warn(
+        f"X has no column names, so columns 0 to {middle - 1} are read as the user's and {middle} "
+        f"to {n - 1} as the item's. Pass a DataFrame with named columns, or the positions of the "
+        f"ids themselves: user=0, item={middle}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return names[:middle], names[middle:]
+
+
 def read_ids(table: Table, position: int) -> Factorized:
     """A column of ids as distinct values and codes.
 

@@ -17,25 +17,94 @@ from ._roles import as_table, read_ids
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 
 
-class HistorySearch(metaclass=ABCMeta):
-    """`recommend` and `similar_items` of a retriever that scores items by a user's history.
+class CatalogueSearch(metaclass=ABCMeta):
+    """`similar_items` of any retriever, and what ids are to it.
 
-    It needs the attributes below, and the two hooks.
+    It needs the attributes below, and the hook.
     """
 
     user: str | int
     item: str | int
-    n_jobs: int | None
     log_: Log
+
+    @abstractmethod
+    def _similarity_to(self, items: np.ndarray) -> np.ndarray:
+        """Similarity of all items to each of some, shape (n, n_items); -inf where there is none."""
+
+    def similar_items(self, items, k=10):
+        """The k items most similar to each item, itself left out.
+
+        Parameters
+        ----------
+        items : array-like of shape (n,)
+            Ids.
+        k : int, default=10
+            Items per item.
+
+        Returns
+        -------
+        ids : ndarray of shape (n, k)
+            As in `recommend`; null ids where an item has fewer similar ones, or is unknown.
+        similarity : ndarray of shape (n, k), float64
+            Descending; -inf of null ids.
+        """
+        check_is_fitted(self)
+        check_number("k", k, 1, integer=True)
+        codes = self._item_codes(read_ids(as_table(items, "items"), 0))
+        positions = np.full((len(codes), k), -1)
+        similarity = np.full((len(codes), k), -np.inf)
+        known = np.flatnonzero(codes >= 0)
+        for part in blocks(len(known), self._n_items()):
+            rows = known[part]
+            found = self._similarity_to(codes[rows])
+            found[np.arange(len(rows)), codes[rows]] = -np.inf
+            positions[rows], similarity[rows] = top_k(found, k)
+        return decode(self._catalogue(), positions), similarity
+
+    def _catalogue(self) -> Vocabulary:
+        """The items that scores are of."""
+        return self.log_.items
+
+    def _n_items(self) -> int:
+        return self._catalogue().n_codes - FIRST_KNOWN
+
+    def _item_codes(self, ids: Factorized) -> np.ndarray:
+        return _positions(self._catalogue(), ids)
+
+    def _user_codes(self, ids: Factorized) -> np.ndarray:
+        return _positions(self.log_.users, ids)
+
+    def _roles(self) -> dict[str, str | int]:
+        """Parameter -> the column that it names."""
+        return {"user": self.user, "item": self.item}
+
+    def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
+        """Histories, and which of them each user has; -1 = none."""
+        known, row = self.log_.interactions, _positions(self.log_.users, ids)
+        if history is None:
+            return known, row
+        given_users, given = read_histories(
+            history, self._roles(), lambda items: _positions(self.log_.items, items), known.n_items
+        )
+        own = _positions(given_users, ids)
+        # Those given come first; of the others, only those asked for are copied.
+        asked, place = np.unique(row, return_inverse=True)
+        row = np.where(own >= 0, own, len(given.lengths) + place)
+        return given.followed_by(known.take(asked)), row
+
+
+class HistorySearch(CatalogueSearch):
+    """`recommend` of a retriever that scores items by a user's history.
+
+    It needs the attributes below as well, and the hooks.
+    """
+
+    n_jobs: int | None
     popularity_: np.ndarray
 
     @abstractmethod
     def _score_items(self, histories: Interactions) -> np.ndarray:
         """Scores of all items, shape (n_histories, n_items), free to be overwritten."""
-
-    @abstractmethod
-    def _similarity_to(self, items: np.ndarray) -> np.ndarray:
-        """Similarity of all items to each of some, shape (n, n_items); -inf where there is none."""
 
     def recommend(
         self, users, k=10, exclude_seen=True, candidates=None, as_frame=False, *, history=None
@@ -89,17 +158,9 @@ class HistorySearch(metaclass=ABCMeta):
             allowed = np.unique(codes[codes >= 0])
         positions, scores = self._search(histories, row, k, exclude_seen, allowed)
         if not as_frame:
-            return decode(self.log_.items, positions), scores
-        kept = (positions >= 0).ravel()
-        return pd.DataFrame(
-            {
-                "user": user_column(table).repeat(k)[kept].to_numpy(),
-                "item": decode(self.log_.items, positions.ravel()[kept]),
-                "score": scores.ravel()[kept],
-                "rank": np.tile(np.arange(1, k + 1), len(row))[kept],
-                "is_popular": np.repeat(histories.lengths_of(row) == 0, k)[kept],
-            }
-        )
+            return decode(self._catalogue(), positions), scores
+        is_popular = histories.lengths_of(row) == 0
+        return lists_as_frame(user_column(table), self._catalogue(), positions, scores, is_popular)
 
     def has_history(self, users, *, history=None):
         """Whether `recommend` has a history to go by, or falls back on popularity.
@@ -118,36 +179,6 @@ class HistorySearch(metaclass=ABCMeta):
         check_is_fitted(self)
         histories, row = self._histories(read_ids(as_table(users, "users"), 0), history)
         return histories.lengths_of(row) > 0
-
-    def similar_items(self, items, k=10):
-        """The k items most similar to each item, itself left out.
-
-        Parameters
-        ----------
-        items : array-like of shape (n,)
-            Ids.
-        k : int, default=10
-            Items per item.
-
-        Returns
-        -------
-        ids : ndarray of shape (n, k)
-            As in `recommend`; null ids where an item has fewer similar ones, or is unknown.
-        similarity : ndarray of shape (n, k), float64
-            Descending; -inf of null ids.
-        """
-        check_is_fitted(self)
-        check_number("k", k, 1, integer=True)
-        codes = self._item_codes(read_ids(as_table(items, "items"), 0))
-        positions = np.full((len(codes), k), -1)
-        similarity = np.full((len(codes), k), -np.inf)
-        known = np.flatnonzero(codes >= 0)
-        for part in blocks(len(known), self._n_items()):
-            rows = known[part]
-            found = self._similarity_to(codes[rows])
-            found[np.arange(len(rows)), codes[rows]] = -np.inf
-            positions[rows], similarity[rows] = top_k(found, k)
-        return decode(self.log_.items, positions), similarity
 
     def _search(self, histories, row, k, exclude_seen=True, allowed=None):
         """Positions and scores of the k best items of some histories, shape (n, k) each."""
@@ -172,34 +203,22 @@ class HistorySearch(metaclass=ABCMeta):
         found, best = top_k(scores[:, allowed], k)
         return np.append(allowed, -1)[found], best
 
-    def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
-        """Histories, and which of them each user has; -1 = none."""
-        known, row = self.log_.interactions, _positions(self.log_.users, ids)
-        if history is None:
-            return known, row
-        given_users, given = read_histories(
-            history, self._roles(), self._item_codes, self._n_items()
-        )
-        own = _positions(given_users, ids)
-        # Those given come first; of the others, only those asked for are copied.
-        asked, place = np.unique(row, return_inverse=True)
-        row = np.where(own >= 0, own, len(given.lengths) + place)
-        return given.followed_by(known.take(asked)), row
-
-    def _n_items(self) -> int:
-        return self.log_.interactions.n_items
-
-    def _item_codes(self, ids: Factorized) -> np.ndarray:
-        return _positions(self.log_.items, ids)
-
-    def _user_codes(self, ids: Factorized) -> np.ndarray:
-        return _positions(self.log_.users, ids)
-
-    def _roles(self) -> dict[str, str | int]:
-        """Parameter -> the column that it names."""
-        return {"user": self.user, "item": self.item}
-
 
 def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
     """Positions of ids, from 0; -1 where they are unknown or missing."""
     return np.maximum(vocabulary.encode(ids) - np.int32(FIRST_KNOWN), -1)
+
+
+def lists_as_frame(users, catalogue: Vocabulary, positions, scores, is_popular) -> pd.DataFrame:
+    """What `recommend` returns with `as_frame`, from lists of shape (n, k) by position."""
+    n, k = positions.shape
+    kept = (positions >= 0).ravel()
+    return pd.DataFrame(
+        {
+            "user": pd.Series(users).repeat(k)[kept].to_numpy(),
+            "item": decode(catalogue, positions.ravel()[kept]),
+            "score": scores.ravel()[kept],
+            "rank": np.tile(np.arange(1, k + 1), n)[kept],
+            "is_popular": np.repeat(is_popular, k)[kept],
+        }
+    )

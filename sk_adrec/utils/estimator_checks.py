@@ -195,7 +195,7 @@ _MULTITASK: tuple[Check, ...] = (
     check_calibrated_labels,
 )
 # A retriever need not look at columns that it does not name.
-_ALL_COLUMNS = (check_failed_fit, check_infinity_raises)
+_ALL_COLUMNS = (check_failed_fit, check_infinity_raises, check_numeric_ids_warn)
 _RETRIEVER: tuple[Check, ...] = (
     check_recommend,
     check_recommend_shortfall,

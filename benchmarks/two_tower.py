@@ -1,0 +1,174 @@
+"""TwoTowerRetriever: accuracy on a fixed split and on purchases, and the time of an epoch.
+
+    python benchmarks/two_tower.py ml-1m-lcfn --data DATA   # grid on validation, test read once
+    python benchmarks/two_tower.py purchases                # next four weeks, cold households too
+    python benchmarks/two_tower.py epoch                    # seconds per epoch, synthetic pairs
+
+DATA (or the variable SK_ADREC_BENCHMARK_DATA) is a folder with ``ml-1m-lcfn``; the README says
+where it comes from. Results go to ``results/two_tower_<what>.json``.
+
+ml-1m-lcfn: the test rows of UltraGCN's split, ids only; a tenth of the training rows, drawn at
+random, is the validation. The best recall@20 + NDCG@20 on it wins; the winner is fitted again on
+all training rows, with three seeds. ``--setting`` names the winner of an earlier grid.
+
+purchases: the products that households of the Complete Journey data buy in weeks 49 to 52, by what
+was bought before. A tenth of the households is cold: models learn nothing of them, and get their
+attributes and what they bought in weeks 45 to 48.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import protocol
+from item_cf import ranked
+
+from sk_adrec import ItemCF, TwoTowerRetriever
+from sk_adrec.datasets import load_complete_journey_purchases
+
+IDS_ONLY = {
+    "user": "user", "item": "item", "user_features": [], "user_items": True, "loss": "softmax",
+    "batch_size": 256, "lr": 0.01, "early_stopping": False, "calibrate": False,
+}  # fmt: skip
+GRID = [
+    {"embedding_dim": embedding_dim, "temperature": temperature, "max_epochs": max_epochs}
+    for embedding_dim, max_epochs in ((64, 50), (128, 35))
+    for temperature in (0.1, 0.15)
+]
+SEEDS, K = (0, 1, 2), 20
+TEST_WEEKS, RECENT_WEEKS, K_PURCHASES = range(49, 53), range(45, 49), 100
+DEMOGRAPHICS = ["age", "income", "home_ownership", "marital_status", "household_size"]
+PRODUCT = ["product_id", "product_category", "product_type", "department", "brand"]
+
+
+def lcfn(data, setting):
+    """The best setting on validation, and its recall@20 and NDCG@20 on the test rows."""
+    log = pd.read_parquet(data / "ml-1m-lcfn" / "interactions.parquet")
+    test = log[log["split"] == "test"]
+    train = log.loc[log["split"] == "train", ["user", "item"]].reset_index(drop=True)
+    is_valid = np.random.default_rng(0).random(len(train)) < 0.1
+    tried = []
+    for candidate in [] if setting else GRID:
+        model = TwoTowerRetriever(**IDS_ONLY, **candidate, random_state=0)
+        model.fit(train[~is_valid])
+        found = ranked(model, train["user"][is_valid], train["item"][is_valid], K)
+        tried.append({"setting": candidate, **found})
+    if tried:
+        setting = max(tried, key=lambda one: one[f"recall@{K}"] + one[f"ndcg@{K}"])["setting"]
+    rows = []
+    for seed in SEEDS:
+        start = time.process_time()
+        model = TwoTowerRetriever(**IDS_ONLY, **setting, random_state=seed).fit(train)
+        seconds = time.process_time() - start
+        rows.append({**ranked(model, test["user"], test["item"], K), "fit_cpu_seconds": seconds})
+        print(rows[-1], flush=True)
+    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {"setting": {**IDS_ONLY, **setting}, "tried": tried, "test": rows, "mean": mean}
+
+
+def purchases(n_households):
+    """Recall@100 of the next four weeks' products: popularity, ItemCF, two towers."""
+    columns = ["household_id", "week", *DEMOGRAPHICS, *PRODUCT]
+    log = load_complete_journey_purchases(weeks=range(1, 53)).data[columns]
+    rng = np.random.default_rng(0)
+    households = rng.permutation(log["household_id"].unique())[:n_households]
+    log = log[log["household_id"].isin(households)]
+    is_cold = log["household_id"].isin(households[: len(households) // 10])
+    past, test = log["week"] < min(TEST_WEEKS), log[log["week"].isin(TEST_WEEKS)]
+    train = log[past & ~is_cold]
+    recent = log[is_cold & log["week"].isin(RECENT_WEEKS)]
+    names = {"user": "household_id", "item": "product_id", "random_state": 0}
+    towers = {
+        **names, "user_items": True, "loss": "sampled_softmax", "n_negatives": 2048,
+        "item_features": PRODUCT,
+    }  # fmt: skip
+    models = {
+        "popularity": None,
+        "ItemCF": ItemCF(**names),
+        "TwoTower, ids": TwoTowerRetriever(
+            **{**towers, "item_features": None, "user_features": []}
+        ),
+        "TwoTower, attributes": TwoTowerRetriever(**towers, user_features=DEMOGRAPHICS),
+    }
+    found = {}
+    for name, model in models.items():
+        start = time.perf_counter()
+        if model is not None:
+            model.fit(train)
+        seconds = time.perf_counter() - start
+        found[name] = {
+            "fit_seconds": seconds,
+            "warm": recall(model, train, test[~test["household_id"].isin(recent["household_id"])]),
+            "cold": recall(
+                model, train, test[test["household_id"].isin(recent["household_id"])], recent
+            ),
+        }
+    return {"households": len(households), "train_rows": len(train), "models": found}
+
+
+def recall(model, train, test, recent=None):
+    """Mean recall@100 over the households of some test rows; products are bought again."""
+    wanted = test.groupby("household_id", observed=True)["product_id"].agg(set)
+    users = test.drop_duplicates("household_id").set_index("household_id").loc[wanted.index]
+    if model is None:
+        best = train["product_id"].value_counts().index[:K_PURCHASES].to_numpy()
+        found = np.tile(best, (len(wanted), 1))
+    else:
+        with_features = isinstance(model, TwoTowerRetriever) and model.user_features
+        asked = users.reset_index() if with_features else wanted.index.to_numpy()
+        found, _ = model.recommend(asked, k=K_PURCHASES, exclude_seen=False, history=recent)
+    shares = [len(own & set(row)) / len(own) for own, row in zip(wanted, found)]
+    return {"recall@100": float(np.mean(shares)), "households": len(shares)}
+
+
+def epoch(n_rows=500_000, n_users=20_000, n_items=10_000):
+    """Seconds of an epoch on ids only, for each loss."""
+    rng = np.random.default_rng(0)
+    log = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, n_users, n_rows).astype(str),
+            "item_id": np.minimum(rng.zipf(1.3, n_rows), n_items).astype(str),
+        }
+    )
+    seconds = {}
+    settings = {loss: {"loss": loss} for loss in ("in_batch", "sampled_softmax", "bpr", "log_loss")}
+    settings["softmax, user_items"] = {"loss": "softmax", "user_items": True}
+    for name, setting in settings.items():
+        model = TwoTowerRetriever(**setting, max_epochs=2, early_stopping=False, calibrate=False)
+        start = time.perf_counter()
+        model.fit(log)
+        durations = model.net_.history[:, "dur"]
+        seconds[name] = {"epoch": min(durations), "fit": time.perf_counter() - start}
+    return {"rows": n_rows, "users": n_users, "items": n_items, "seconds": seconds}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("ml-1m-lcfn", "purchases", "epoch"))
+    parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
+    parser.add_argument("--setting", type=json.loads, help="for ml-1m-lcfn: JSON, skips the grid")
+    parser.add_argument("--households", type=int, help="for purchases: some of them")
+    parser.add_argument("--output", type=Path, help="default: results/two_tower_<what>.json")
+    args = parser.parse_args()
+    if args.what == "ml-1m-lcfn":
+        if args.data is None:
+            parser.error(
+                "--data, or SK_ADREC_BENCHMARK_DATA, must name the folder of the data sets"
+            )
+        found = lcfn(Path(args.data), args.setting)
+    else:
+        found = purchases(args.households) if args.what == "purchases" else epoch()
+    found |= protocol.environment("torch")
+    target = args.output or protocol.RESULTS / f"two_tower_{args.what}.json"
+    target.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The two towers as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
+from ..nn.batch import Lists
+from ..preprocessing._encoded import Encoded, Schema
+
+# Least length of a vector that is normalised.
+_NORM_EPS = 1e-6
+# Initial embeddings: their cosines differ from the start, and still move fast.
+_STD = 0.1
+
+#: Columns of an encoded target: numbers of the user and of the item, and whether it is positive.
+USER, ITEM, POSITIVE = 0, 1, 2
+
+P = TypeVar("P", Encoded, Batch)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The columns of an encoded log that one of the towers reads.
+
+    Parameters
+    ----------
+    numeric, categorical : list of int
+        Positions in ``Encoded.numeric`` and ``Encoded.categorical``.
+    sequences : list of str
+    """
+
+    numeric: list[int]
+    categorical: list[int]
+    sequences: list[Any]
+
+    @classmethod
+    def of(cls, schema: Schema, features: Sequence[str]) -> Side:
+        """The side of some columns."""
+        names = {*features, *(f"{name}_missing" for name in features)}
+        return cls(
+            [k for k, name in enumerate(schema.numeric) if name in names],
+            [k for k, name in enumerate(schema.categorical) if name in features],
+            [name for name in schema.sequences if name in features],
+        )
+
+    def schema(self, schema: Schema) -> Schema:
+        """The part of a schema; vocabularies stay, since the sides may share them."""
+        columns = list(schema.categorical.items())
+        return replace(
+            schema,
+            numeric=tuple(schema.numeric[k] for k in self.numeric),
+            categorical=dict(columns[k] for k in self.categorical),
+            sequences={name: schema.sequences[name] for name in self.sequences},
+        )
+
+    def part(self, rows: P) -> P:
+        """The side's columns of encoded rows or of a batch."""
+        return replace(
+            rows,
+            numeric=rows.numeric[:, self.numeric],
+            categorical=rows.categorical[:, self.categorical],
+            sequences={name: rows.sequences[name] for name in self.sequences},
+        )
+
+
+class Tower(nn.Module):
+    """A vector from one side's columns: the sum of their embeddings plus, if deep, an MLP's.
+
+    NOTE[DIFF]: a tower of DSSM is the MLP alone. The sum, as in LightFM (Kula 2015), makes an id
+    learn fast and leaves a row with an unknown id the vectors of its attributes.
+
+    Parameters
+    ----------
+    schema : Schema
+        The side's columns.
+    table : FusedEmbedding
+        Of both towers.
+    hidden_dims : sequence of int
+        None makes the tower a sum.
+    activation : str
+    dropout : float
+    """
+
+    def __init__(self, schema: Schema, table: FusedEmbedding, hidden_dims, activation, dropout):
+        super().__init__()
+        self.inputs = FieldInputs(schema, table.d, table=table)
+        self.numbers = nn.Linear(len(schema.numeric), table.d) if schema.numeric else None
+        self.deep = None
+        if hidden_dims:
+            self.deep = MLP(
+                self.inputs.out_dim,
+                hidden_dims,
+                activation=activation,
+                dropout=dropout,
+                out_dim=table.d,
+            )
+
+    def forward(self, batch: Batch) -> Tensor:
+        theta, places = self.inputs.look_up(batch)
+        fields = self.inputs.embed(batch, theta, places)  # (B, F, d)
+        out = fields.sum(1)  # (B, d)
+        if self.numbers is not None:
+            out = out + self.numbers(batch.numeric)
+        if self.deep is not None:
+            out = out + self.deep(torch.cat([fields.flatten(1), batch.numeric], 1))
+        return out
+
+
+class Split(NamedTuple):
+    """What :class:`TwoTowers` gives out in training on users with their items.
+
+    Parameters
+    ----------
+    u : Tensor of shape (B, d)
+        Vectors of users by a part of their items.
+    v : Tensor of shape (n_items, d)
+        Vectors of all items.
+    kept, held_out : Lists
+        Numbers of the items that u has seen, and of the others.
+    """
+
+    u: Tensor
+    v: Tensor
+    kept: Lists
+    held_out: Lists
+
+
+class TwoTowers(nn.Module):
+    r"""Vectors u of users and v of items, side by side: (B, 2 d).
+
+    With histories, a user's tower also adds up the item tower's outputs y of the user's items N,
+    as in SVD++ (Koren 2008, section 4):
+
+    .. math:: u = x + |N|^{-1/2} \sum_{j \in N} y_j
+
+    NOTE[DIFF]: SVD++ has vectors y apart from those of the scored items. The same ones learn
+    faster, and exist for items with attributes that no user has had.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of the whole log.
+    user, item : Side
+    d : int
+    normalize : bool
+        Vectors of length 1: products are cosines.
+    held_out : float
+        Share of a user's items that training predicts from the others, where batches have them.
+    **tower
+        Of :class:`Tower`.
+    """
+
+    _log_batch: Batch | None
+
+    def __init__(
+        self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
+        held_out: float, **tower
+    ):  # fmt: skip
+        super().__init__()
+        self.user, self.item, self.normalize, self.held_out = user, item, normalize, held_out
+        table = FusedEmbedding(schema.cardinalities, d, std=_STD)
+        self.user_tower = Tower(user.schema(schema), table, **tower)
+        self.item_tower = Tower(item.schema(schema), table, **tower)
+
+    def set_log_items(self, rows: Encoded) -> None:
+        """The items that histories and softmax are of, by number."""
+        self._log_rows, self._log_batch = rows, None
+
+    def log_items(self) -> Tensor:
+        """Outputs y of the item tower for the items of the log, shape (n_items, d)."""
+        device = self.item_tower.inputs.table.weight.device
+        if self._log_batch is None or self._log_batch.categorical.device != device:
+            self._log_batch = Batch.from_encoded(self._log_rows, device)
+        return self.item_tower(self._log_batch)
+
+    def users(self, batch: Batch) -> Tensor:
+        """Vectors of users, shape (B, d), from a batch of the user's columns."""
+        x = self.user_tower(batch)
+        if batch.sparse is not None:
+            x = x + add_up(batch.sparse, self.log_items())
+        return self.finish(x)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Vectors of items, shape (B, d), from a batch of the item's columns."""
+        return self.finish(self.item_tower(batch))
+
+    def forward(self, batch: Batch) -> Tensor | Split:
+        if self.training and batch.sparse is not None:
+            return self._predict_held_out(batch, batch.sparse)
+        u, v = self.users(self.user.part(batch)), self.items(self.item.part(batch))
+        return torch.cat([u, v], 1)  # (B, 2 d)
+
+    def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
+        hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
+        kept, held_out = select(history, ~hidden), select(history, hidden)
+        y = self.log_items()
+        u = self.finish(self.user_tower(batch) + add_up(kept, y))
+        return Split(u, self.finish(y), kept, held_out)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Outputs of a tower as vectors of users or items."""
+        return F.normalize(x, dim=1, eps=_NORM_EPS) if self.normalize else x
+
+
+def select(lists: Lists, keep: Tensor) -> Lists:
+    """The entries of a mask, shape (n_values,)."""
+    before = F.pad(keep.cumsum(0), (1, 0))
+    x = None if lists.x is None else lists.x[keep]
+    return Lists(lists.values[keep], before[lists.offsets], x)
+
+
+def add_up(history: Lists, y: Tensor) -> Tensor:
+    """Sums of the vectors of each row's items over the root of their number, shape (B, d)."""
+    lengths = history.lengths
+    scale = torch.repeat_interleave(lengths.to(y.dtype).rsqrt(), lengths)
+    return sparse_matmul(y, history.values, history.offsets, scale)

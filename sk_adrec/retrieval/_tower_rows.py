@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from .._base import BaseTorchEstimator, _rows
 from .._batches import TrainingRows
+from .._target import check_target
 from .._validation import (
     EARLY_STOPPING_ROWS,
     check_weight,
@@ -21,7 +22,6 @@ from ..preprocessing._encoded import Encoded, Schema
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._log_encoder import LogEncoder
 from ..preprocessing._vocabulary import FIRST_KNOWN
-from ..ranking._target import check_target
 from ._interactions import Interactions
 from ._log import Log, read_labels
 from ._tower_columns import TowerColumns, stack

@@ -8,9 +8,11 @@ information: the 18 columns, and what the household had bought before the impres
 Networks get it as the last 30 purchases (product and category) and four counts, trees as the
 counts (LightGBM takes no lists). Counts and ages are log(1 + x) for all.
 
-Each model tries ``N_CANDIDATES`` settings on weeks 21-40, judged by log loss on weeks 41-44: judged
-by AUC networks train on until their probabilities are far too high. The best is fitted on weeks
-1-44 with three seeds, and weeks 45-53 are read once. Writes ``results/impressions_past.json``.
+Each model tries ``N_CANDIDATES`` settings on weeks 21-40, judged on weeks 41-44: by log loss and,
+in a second search of the same size, by AUC, which trains on until probabilities are far too high.
+The best of each search is fitted on weeks 1-44 with three seeds and judged on weeks 45-53 by what
+it was chosen for. LightGBM's Newton steps suffer from the sample's weights, so it is there a second
+time without them, its odds corrected afterwards. Writes ``results/impressions_past.json``.
 """
 
 import os
@@ -19,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import argparse
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -35,7 +38,8 @@ LABEL, NEGATIVE_RATE, MAX_LEN, N_CANDIDATES = "converted", 0.01, 30, 6
 TUNING_WEEKS = range(21, 41)
 ATTRIBUTES = ("product_id", "product_category")
 SHARED = {f"hist_{name}": name for name in ATTRIBUTES}
-SELECTION = "log_loss"
+SELECTIONS = ("log_loss", "auc")
+DIN = "DIN, lists and counts"
 COUNTS = [f"{kind}_{name}" for kind in ("n", "age") for name in ATTRIBUTES]
 
 TRAINING = {
@@ -78,6 +82,21 @@ class LightGBMWithCounts(Without, LightGBM):
     hidden = SHARED
 
 
+class LightGBMUnweighted(LightGBMWithCounts):
+    """The same on the sample as it is; its odds times the share of negatives are the log's."""
+
+    name = "LightGBM, counts, odds corrected"
+
+    def predict(self, model, X):
+        """Probabilities of the whole log."""
+        p = super().predict(model, X)
+        return NEGATIVE_RATE * p / (1 - p + NEGATIVE_RATE * p)
+
+    def _see(self, rows):
+        rows = super()._see(rows)
+        return protocol.Rows(rows.X, rows.y, np.ones(len(rows)))
+
+
 class GBDTLRWithCounts(Without, GBDTLR):
     """GBDT+LR, to which the past is counts."""
 
@@ -91,21 +110,24 @@ class WithoutPast(Without, Network):
     hidden = (*SHARED, *COUNTS)
 
 
-def contenders():
-    """Name -> contender."""
+def contenders(selection):
+    """Name -> contender that is tuned by "log_loss" or "auc"."""
     shared = {"share_vocabulary": SHARED, "max_len": MAX_LEN}
     networks = [
         ("FM, lists and counts", FMClassifier, TRAINING, {}),
         ("DeepFM, lists and counts", DeepFMClassifier, TRAINING | DEEP, {}),
-        ("DIN, lists and counts", DINClassifier, TRAINING | DEEP, {}),
+        (DIN, DINClassifier, TRAINING | DEEP, {}),
         ("DIN's network, mean of lists", DINClassifier, TRAINING | DEEP, {"attention": "mean"}),
     ]
     made = [
-        Network(name, kind, space, fixed | shared, SELECTION)
+        Network(name, kind, space, fixed | shared, selection)
         for name, kind, space, fixed in networks
     ]
-    made += [LightGBMWithCounts(metric=SELECTION), GBDTLRWithCounts(metric=SELECTION)]
-    made.append(WithoutPast("FM, ids only", FMClassifier, TRAINING, metric=SELECTION))
+    made += [
+        trees(metric=selection)
+        for trees in (LightGBMWithCounts, LightGBMUnweighted, GBDTLRWithCounts)
+    ]
+    made.append(WithoutPast("FM, ids only", FMClassifier, TRAINING, metric=selection))
     return {model.name: model for model in made}
 
 
@@ -142,53 +164,59 @@ def load_both(max_rows):
     return load_rows(both, max_rows), load_rows(protocol.TEST_WEEKS, max_rows)
 
 
-def first_fit(name, best, max_rows):
-    """The first seed's test probabilities and cost, in a process of its own."""
-    train, test = load_both(max_rows)
-    return fit_and_predict(contenders()[name], best, train, test, protocol.SEEDS[0])
-
-
-def fit_and_predict(model, best, train, test, seed):
+def fit_and_predict(name, selection, best, max_rows, seed):
     """Test probabilities and cost of a contender's winner."""
+    train, test = load_both(max_rows)
     length = {key: best[key] for key in ("n_trees", "n_epochs") if key in best}
+    model = contenders(selection)[name]
     return protocol.timed_fit(model, best["setting"], length, train, test, seed)[:2]
 
 
-def test_all(tried, max_rows):
-    """Fit the winners on weeks 1-44, three seeds each, and read the test weeks."""
-    train, test = load_both(max_rows)
-    print(f"{len(train):,} rows in weeks 1-44, {len(test):,} in weeks 45-53", flush=True)
-    probabilities, models = {}, {}
-    for name, model in contenders().items():
-        best = tried[name][0]
-        p, cost = protocol.in_fresh_process(first_fit, name, best, max_rows)
-        p = [p] + [fit_and_predict(model, best, train, test, s)[0] for s in protocol.SEEDS[1:]]
-        probabilities[name] = np.stack(p)
+def probabilities(name, selection, best, max_rows, seed):
+    """Of `fit_and_predict`, in a process of its own; what an earlier run found is read."""
+    key = hashlib.sha256(json.dumps([name, best, seed, max_rows]).encode()).hexdigest()[:16]
+    path = protocol.CACHE / "past" / f"{key}.npz"
+    if not path.exists():
+        p, cost = protocol.in_fresh_process(fit_and_predict, name, selection, best, max_rows, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, p=p, cost=json.dumps(cost))
+        print(f"{name} by {selection}, seed {seed}: {cost}", flush=True)
+    found = np.load(path)
+    return found["p"], json.loads(str(found["cost"]))
+
+
+def test_all(tried, selection, test, max_rows):
+    """Fit the winners on weeks 1-44, three seeds each, and judge them on the test weeks."""
+    predicted, models = {}, {}
+    for name in contenders(selection):
+        fits = [
+            probabilities(name, selection, tried[name][0], max_rows, seed)
+            for seed in protocol.SEEDS
+        ]
+        p = predicted[name] = np.stack([one[0] for one in fits])
         models[name] = {
             "tried": tried[name],
             "by_seed": [protocol.measure(test, one) for one in p],
             "mean_of_seeds": protocol.measure(test, np.mean(p, axis=0)),
-            "cost": cost,
+            "cost": fits[0][1],
         }
-        print(name, models[name]["by_seed"][0], cost, flush=True)
-    din = probabilities["DIN, lists and counts"]
+        print(name, models[name]["by_seed"][0], flush=True)
+    measure, difference = {
+        "log_loss": ("normalized_entropy", protocol.entropy_difference),
+        "auc": ("auc", protocol.auc_difference),
+    }[selection]
+    din = predicted[DIN]
     return {
-        "n_train": len(train),
-        "n_test": len(test),
         "models": models,
         "DIN_minus": {
             name: {
                 measure: {
-                    "first_seed": function(test, din[0], p[0]),
-                    "mean_of_seeds": function(test, din.mean(0), p.mean(0)),
+                    "first_seed": difference(test, din[0], p[0]),
+                    "mean_of_seeds": difference(test, din.mean(0), p.mean(0)),
                 }
-                for measure, function in (
-                    ("auc", protocol.auc_difference),
-                    ("normalized_entropy", protocol.entropy_difference),
-                )
             }
-            for name, p in probabilities.items()
-            if p is not din
+            for name, p in predicted.items()
+            if name != DIN
         },
     }
 
@@ -201,20 +229,31 @@ def main():
     parser.add_argument("--output", type=Path, default=protocol.RESULTS / "impressions_past.json")
     parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
     args = parser.parse_args()
-    journal = Journal(None if args.max_rows else protocol.CACHE / "tried_past.jsonl", args.fresh)
     train = load_rows(TUNING_WEEKS, args.max_rows)
     valid = load_rows(protocol.VALIDATION_WEEKS, args.max_rows)
-    tried = {
-        name: tune(model, train, valid, args.candidates, journal)
-        for name, model in contenders().items()
-    }
+    tried = {}
+    for selection in SELECTIONS:
+        path = None if args.max_rows else protocol.CACHE / f"tried_past_by_{selection}.jsonl"
+        journal = Journal(path, args.fresh)
+        tried[selection] = {
+            name: tune(model, train, valid, args.candidates, journal)
+            for name, model in contenders(selection).items()
+        }
     del train, valid
+    train, test = load_both(args.max_rows)
+    n_train = len(train)
+    del train
+    print(f"{n_train:,} rows in weeks 1-44, {len(test):,} in weeks 45-53", flush=True)
     result = {
         "label": LABEL,
-        "selection": SELECTION,
         "candidates": args.candidates,
         "max_len": MAX_LEN,
-        **test_all(tried, args.max_rows),
+        "n_train": n_train,
+        "n_test": len(test),
+        **{
+            f"by_{selection}": test_all(tried[selection], selection, test, args.max_rows)
+            for selection in SELECTIONS
+        },
         **protocol.environment("lightgbm", "torch", "skorch"),
     }
     args.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -376,10 +376,10 @@ def esmm_section(result):
 
 PAST_NOTE = """Every model has the same information (its name says how): the 18 columns, and what
 the household had bought before the impression's week began, as the last {max_len} purchases
-(product and category) and as four counts. {candidates} settings each on weeks 21-40, judged on weeks
-41-44 by what the table is about; the best fitted on weeks 1-44, three seeds. Measures are means over
-the seeds; intervals of mean predictions, {n_clusters:,} households resampled. Calibration above 1
-is too high: counts grow as the log does, and mean less later.
+(product and category) and as four counts. {candidates} settings each on weeks 21-40, judged on
+weeks 41-44 by what the table is about; the best fitted on weeks 1-44, three seeds. Measures are
+means over the seeds; intervals of mean predictions, {n_clusters:,} households resampled.
+Calibration above 1 is too high: counts grow as the log does, and mean less later.
 """
 PAST_TABLES = {
     "log_loss": ("normalized_entropy", ["log loss", "NE", "calibration"]),

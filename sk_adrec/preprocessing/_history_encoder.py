@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -12,12 +11,26 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._validation import check_number, unchanged_on_error
+from .._validation import unchanged_on_error
 from ._columns import Table
+from ._history_checks import (
+    check_output_names,
+    check_own_events,
+    check_parameters,
+    new_names,
+    warn_of_events_by_day,
+    warn_of_timeless_events,
+)
 from ._history_log import EventLog, PastCounts, PastLists, Rows
-from ._history_tables import assemble, is_true, matching_ids, matching_times, read_frame
-from ._history_times import NOTHING, read_gap, subtract_gap
-from ._schema import hint
+from ._history_tables import (
+    assemble,
+    is_true,
+    matching_ids,
+    matching_times,
+    read_events,
+    read_frame,
+)
+from ._history_times import read_gap, subtract_gap
 from ._vocabulary import MISSING
 
 
@@ -49,7 +62,10 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     time : str, default="timestamp"
         The column of times, in X and in events: dates (``datetime64``; both with a time zone or
         both without) or numbers. Where only the day or the week of a row is known, its time is
-        the *start* of it, so that nothing which happened in it is taken for known.
+        the *start* of it, so that nothing which happened in it is taken for known. Events are known
+        from their time on: those of which only the day is known count from 00:00 of it, before they
+        happened. Beside rows with finer times that warns; set ``gap="1D"``, or give events their
+        full timestamps.
     attributes : sequence of str, default=("item_id",)
         Columns of events that become lists. They describe the same events: lists of a row are
         equally long, with a null where an event misses one attribute; an event that misses all
@@ -69,8 +85,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         ``on="click"``; missing is false. None takes all.
     gap : number, str or timedelta, default=0
         Only events before the row's time *minus the gap* are known. Set it to the delay with
-        which your events arrive in production: ``"1D"`` between dates, else a number in the
-        unit of the times.
+        which your events arrive in production: between dates a duration with its unit (``"1D"``,
+        a timedelta), else a number in the unit of the times.
     window : number, str or timedelta, default=None
         Events longer ago than this are forgotten, in lists and counts; None forgets none. Counts
         grow as a log does, so that two purchases mean less a year after its first day than a month
@@ -78,7 +94,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         and probabilities keep their level, at the price of what is forgotten.
     distinct : bool, default=False
         Whether events in a row with the same attributes are listed once, as the most recent of
-        them. Set it where repetition is noise (page views). Counts take all.
+        them. Set it where repetition is noise (page views); it needs `attributes`. Counts take
+        all.
     drop : sequence of str, default=()
         Columns of X to leave out of the output, such as the time, which models refuse.
 
@@ -106,7 +123,12 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     ``HistoryEncoder().set_fit_request(events=True)`` under
     ``sklearn.set_config(enable_metadata_routing=True)``, then ``pipeline.fit(X, y, events=log)``.
     The whole log may be passed when cross-validating: each row sees its own past only. With
-    ``on="click"`` earlier rows' labels enter, as they would in production.
+    ``on="click"`` earlier rows' labels enter, as they would in production. When cross-validating
+    with a log as long as X, such as X itself, pass ``events=[log]``: of a frame of that length,
+    scikit-learn hands each fit only the training rows, and test rows would miss their past.
+
+    After `fit`, `attributes`, `counts` and `distinct` stay what they were until the next; the other
+    parameters act on `transform` at once.
 
     The fitted encoder holds the events themselves: 12 bytes each and 4 per attribute in a file,
     about four times that in memory.
@@ -168,9 +190,11 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         X : DataFrame of shape (n_rows, n_columns)
             Rows to be encoded, with the columns `user`, `time` and `counts`.
         y : ignored
-        events : DataFrame, default=None
+        events : DataFrame, list of one DataFrame or callable, default=None
             The log to look back into, with the columns `user`, `time`, `attributes`, `counts` and
             `on`; it may be empty, in any order, and hold events after the rows'. None = X itself.
+            When cross-validating with a log as long as X, pass ``events=[log]``, or a callable
+            without arguments that returns it: neither is cut to the training rows.
 
         Returns
         -------
@@ -186,7 +210,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
             of its range.
         """
         with unchanged_on_error(self):
-            self._check_parameters()
+            check_parameters(self.get_params(deep=False))
             self._fit(X, events, EventLog.empty(self._names()), reset=True)
         return self
 
@@ -198,7 +222,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         X : DataFrame of shape (n_rows, n_columns)
             As in `fit`, with the same columns.
         y : ignored
-        events : DataFrame, default=None
+        events : DataFrame, list of one DataFrame or callable, default=None
             The new events only. None = the rows of X.
 
         Returns
@@ -209,16 +233,18 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         if not hasattr(self, "_log"):
             return self.fit(X, y, events=events)
         with unchanged_on_error(self):
-            self._check_parameters()
+            check_parameters(self.get_params(deep=False))
             self._fit(X, events, self._log, reset=False)
         return self
 
     def _fit(self, X: Any, events: Any, log: EventLog, *, reset: bool) -> None:
         table = self._read(X, reset=reset)
-        self._check_output_names(table.names)
+        check_output_names(
+            table.names, self.drop, new_names(self.attributes, self.counts, self.ages)
+        )
         if events is None:
-            self._check_own_events(table.names)
-        log = self._append(log, table if events is None else read_frame(events, "events"))
+            check_own_events(table.names, self.on, self.attributes)
+        log = self._append(log, table if events is None else read_events(events))
         self._set_log(log, list(self.attributes), bool(self.distinct), list(self.counts))
         # What does not match shows now, not at the first prediction.
         self._rows(table)
@@ -239,10 +265,12 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            As `fit` does for X.
+            As `fit` does for X and the parameters.
         """
         check_is_fitted(self)
+        check_parameters(self.get_params(deep=False))
         table = self._read(X, reset=False)
+        check_output_names(table.names, self.drop, self._new_names())
         rows, codes = self._rows(table)
         lists, since = self._lists.before(rows, self.max_len, self.ages)
         new: dict[str, Any] = {f"hist_{name}": values for name, values in lists.items()}
@@ -280,56 +308,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         return list(dict.fromkeys([*self.attributes, *self.counts]))
 
     def _new_names(self) -> list[str]:
-        return [
-            *(f"hist_{name}" for name in self.attributes),
-            *(["hist_age"] if self.ages else []),
-            *(f"{what}_{name}" for name in self.counts for what in ("n", "age")),
-        ]
-
-    def _check_parameters(self) -> None:
-        for parameter in ("attributes", "counts", "drop"):
-            names = getattr(self, parameter)
-            is_sequence = isinstance(names, Sequence) and not isinstance(names, str)
-            if not is_sequence or not all(isinstance(name, str) for name in names):
-                raise ValueError(
-                    f"{parameter} must be a list of column names such as ['item_id'], got {names!r}"
-                )
-            if len(set(names)) < len(names):
-                raise ValueError(f"{parameter} must name each column once, got {names!r}")
-        if not self._new_names():
-            raise ValueError(
-                "Nothing to add to X: attributes and counts are empty and ages is False. Name a "
-                "column in one of them."
-            )
-        check_number("max_len", self.max_len, 1, integer=True)
-        read_gap(self.gap, NOTHING)
-        if self.window is not None:
-            read_gap(self.window, NOTHING, "window")
-
-    def _check_output_names(self, names: list[Any]) -> None:
-        for name in self.drop:
-            if name not in names:
-                raise ValueError(f"drop names a column that X does not have: {hint(name, names)}")
-        kept = [name for name in names if name not in set(self.drop)]
-        seen = set(kept)
-        for name in self._new_names():
-            if name in seen:
-                raise ValueError(
-                    f"The new column {name!r} has the name of another column of the output. "
-                    "Rename that one, or leave it out by drop."
-                )
-            seen.add(name)
-
-    def _check_own_events(self, names: list[Any]) -> None:
-        """Raise where X, taken for its own events, lacks what is read of them."""
-        wanted = [("on", name) for name in [self.on] if name is not None]
-        for parameter, name in [*wanted, *(("attributes", name) for name in self.attributes)]:
-            if name not in names:
-                raise ValueError(
-                    f"{parameter} names a column that events does not have: {hint(name, names)} "
-                    "No events were given, so X was taken for them. Pass the log to look back "
-                    "into, fit(X, events=log); in a Pipeline after set_fit_request(events=True)."
-                )
+        """Names of the columns that `transform` appends: of what was fitted."""
+        return new_names(self._lists.codes, self._counts, self.ages)
 
     def _read(self, X: Any, *, reset: bool) -> Table:
         table = read_frame(X, "X")
@@ -360,13 +340,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         if self.on is not None:
             entering = is_true(events, self.on)
         n_timeless = int((times.missing & entering).sum())
-        if n_timeless:
-            warnings.warn(
-                f"{n_timeless} of {int(entering.sum())} events have no {self.time!r}, so they are "
-                "never known. Look how the column was parsed, or drop them.",
-                UserWarning,
-                stacklevel=4,
-            )
+        warn_of_timeless_events(n_timeless, int(entering.sum()), self.time)
         return log.append(user, times, ids, entering)
 
     def _rows(self, table: Table) -> tuple[Rows, dict[str, np.ndarray]]:
@@ -380,6 +354,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
             for vocabulary in [log.attributes[name]]
         }
         gap, since = read_gap(self.gap, times.kind), None
+        whole = log.times.dtype.kind == "i"
         if self.window is not None:
             window = read_gap(self.window, times.kind, "window")
             if window <= gap:
@@ -387,9 +362,12 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
                     f"window must be longer than gap={self.gap!r}, got {self.window!r}: no event "
                     "would be known"
                 )
-            since = subtract_gap(times.values, window)
+            since = subtract_gap(times.values, window, whole=whole)
+        if log.by_day:
+            warn_of_events_by_day(times.values, gap, self.time)
         user = np.where(times.missing, MISSING, user).astype(np.int64)
-        return Rows(user, times.values, subtract_gap(times.values, gap), since), codes
+        limit = subtract_gap(times.values, gap, whole=whole)
+        return Rows(user, times.values, limit, since), codes
 
     def _set_log(
         self, log: EventLog, listed: list[str], distinct: bool, counted: list[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from ._factorize import Factorized
 from ._history_index import Runs, TimeIndex, latest
-from ._history_times import NOTHING, Times, ages
+from ._history_times import LOCAL, NOTHING, ZONED, Times, ages, are_days
 from ._vocabulary import FIRST_KNOWN, MISSING, Vocabulary
 
 # Entries of the lists that are gathered at once: bounds the memory beside the lists themselves,
@@ -58,6 +59,11 @@ class EventLog:
             NOTHING,
             {name: np.empty(0, np.int32) for name in names},
         )
+
+    @cached_property
+    def by_day(self) -> bool:
+        """Whether events are known by their day only: all dates are at 00:00."""
+        return len(self.times) > 0 and self.kind in (LOCAL, ZONED) and are_days(self.times)
 
     def append(
         self, user: Factorized, times: Times, ids: dict[str, Factorized], entering: np.ndarray

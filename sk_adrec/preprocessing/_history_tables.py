@@ -34,6 +34,20 @@ def read_frame(data: Any, what: str) -> Table:
     return table
 
 
+def read_events(events: Any) -> Table:
+    """Read the log given as a data frame, as a list of one or as a callable that returns one."""
+    if callable(events):
+        events = events()
+    if isinstance(events, list | tuple) and any(is_frame(part) for part in events):
+        if len(events) > 1:
+            raise TypeError(
+                f"events must be one data frame, as it is or in a list, got a list of "
+                f"{len(events)}. Join them first: [pandas.concat(frames)]."
+            )
+        (events,) = events
+    return read_frame(events, "events")
+
+
 def column_of(table: Table, name: str, what: str, parameter: str) -> tuple[Column, str]:
     """A column, and its description for messages; `parameter` is where its name comes from."""
     if name not in table.names:

@@ -1,7 +1,9 @@
 """HistoryEncoder: what a slow loop finds, never the future, and scikit-learn's contract."""
 
+import datetime
 import pickle
 import warnings
+from fractions import Fraction
 
 import lightgbm as lgb
 import numpy as np
@@ -14,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sk_adrec import FMClassifier, GBDTLRClassifier, HistoryEncoder
@@ -211,6 +215,128 @@ def test_times_of_rows_may_be_floats_and_those_of_events_integers():
     assert out["hist_age"].to_list() == [[0.5], [1.0], []]
     out = make_encoder(gap=0.5).fit(X, events=events).transform(X)
     assert out["hist_item_id"].to_list() == [[], [5], []]
+
+
+def known(event, row, gap=0, window=None, **parameters):
+    """Whether an event is known to a row of the same user, by their times."""
+    events = pd.DataFrame({"user_id": [1], "item_id": [5], "time": [event]})
+    X = pd.DataFrame({"user_id": [1], "time": [row]})
+    encoder = make_encoder(gap=gap, window=window, **parameters).fit(X, events=events)
+    return encoder.transform(X)["hist_item_id"].to_list() == [[5]]
+
+
+@pytest.mark.parametrize("gap", [3, 3.0, np.float32(3), np.int8(3)])
+def test_a_gap_is_exact_at_any_size_of_the_times(gap):
+    big = 2**60 + 1
+    assert known(big, big + 4, gap)
+    assert not known(big, big + 3, gap)
+    assert known(big, big + 3, window=gap)
+    assert not known(big, big + 4, window=gap)
+
+
+times_near_the_digits_of_a_float = st.builds(
+    lambda base, step: base + step, st.sampled_from([0, 2**53, 2**60]), st.integers(-5, 5)
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    event=times_near_the_digits_of_a_float,
+    row=times_near_the_digits_of_a_float,
+    gap=st.sampled_from([0, 0.0, 0.5, 1, 1.0, 2.25, 5]),
+    window=st.sampled_from([None, 5.5, 6, 7.75, 2.0**53 + 2]),
+    fraction=st.sampled_from([0, 0.25, 0.5]),
+)
+def test_the_bounds_of_whole_times_are_those_of_exact_arithmetic(event, row, gap, window, fraction):
+    exact_row = Fraction(row)
+    if fraction and abs(row) < 2**50:
+        row, exact_row = row + fraction, row + Fraction(fraction)
+    expected = event < exact_row - Fraction(gap)
+    if window is not None:
+        expected = expected and event >= exact_row - Fraction(window)
+    assert known(event, row, gap, window) == expected
+
+
+def test_a_float_gap_of_zero_loses_no_digit_of_a_date():
+    date = pd.Timestamp("2025-01-01 10:00:00.000000001")
+    assert known(date, date + pd.Timedelta("1ns"), gap=0.0)
+
+
+def test_whole_times_that_missing_ones_made_floats_stay_exact():
+    big = 2**60
+    events = pd.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "time": [big, big + 1]})
+    X = pd.DataFrame({"user_id": [1, 1], "time": [big + 1, big + 2]})
+    late = pd.DataFrame({"user_id": [1, 1], "item_id": [3, 4], "time": [float(big + 512), np.nan]})
+    encoder = make_encoder().fit(X, events=events)
+    with pytest.warns(UserWarning, match="1 of 2 events have no 'time'"):
+        encoder.partial_fit(X, events=late)
+    assert encoder.transform(X)["hist_item_id"].to_list() == [[1], [1, 2]]
+    with pytest.warns(UserWarning, match="1 of 2 events have no 'time'"):
+        encoder = make_encoder().fit(X, events=late)
+    encoder.partial_fit(X, events=events)
+    assert encoder.transform(X)["hist_item_id"].to_list() == [[1], [1, 2]]
+
+
+@pytest.mark.parametrize("times", [[-(2**63), 2**63 - 1], ["1700-01-01", "2100-01-01"]])
+def test_ages_may_be_longer_than_half_the_range_of_times(times):
+    if isinstance(times[0], str):
+        times = np.array(times, dtype="datetime64[s]")
+    X = pd.DataFrame({"user_id": [1, 1], "item_id": [1, 1], "time": times})
+    out = make_encoder(counts=["item_id"]).fit_transform(X)
+    age = 2**64 if isinstance(times, list) else (times[1] - times[0]) / np.timedelta64(1, "D")
+    assert as_lists(out)["age_item_id"] == [None, pytest.approx(age, rel=1e-12)]
+
+
+# Events of a day
+
+DAYS = ["2025-01-01", "2025-01-02"]
+BY_DAY = {
+    "datetime.date": pd.Series([datetime.date.fromisoformat(day) for day in DAYS], dtype=object),
+    "date32": pd.Series(DAYS, dtype="date32[pyarrow]"),
+    "midnights": pd.Series(pd.to_datetime(DAYS)),
+}
+NOT_YET_KNOWN = (
+    r"Column 'time' of events holds days without a time of day, but X finer times: .*"
+    r"gap='1D', or give the events' full timestamps"
+)
+
+
+def events_by_day(kind):
+    events = pd.DataFrame({"user_id": [1, 1], "item_id": [1, 2]})
+    if kind == "polars":
+        return pl.from_pandas(events).with_columns(time=pl.Series(DAYS).str.to_date())
+    return events.assign(time=BY_DAY[kind])
+
+
+@pytest.mark.parametrize("kind", [*BY_DAY, "polars"])
+def test_events_known_by_their_day_warn_beside_finer_rows(kind):
+    events = events_by_day(kind)
+    X = pd.DataFrame({"user_id": [1], "time": [pd.Timestamp("2025-01-02 10:00")]})
+    with pytest.warns(UserWarning, match=NOT_YET_KNOWN) as caught:
+        encoder = make_encoder().fit(X, events=events)
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match=NOT_YET_KNOWN):
+        assert encoder.transform(X)["hist_item_id"].to_list() == [[1, 2]]
+    with pytest.warns(UserWarning, match=NOT_YET_KNOWN):
+        pickle.loads(pickle.dumps(encoder)).transform(X)
+    with pytest.warns(UserWarning, match=NOT_YET_KNOWN):
+        make_encoder(gap="23h").fit(X, events=events)
+
+
+@pytest.mark.parametrize("kind", [*BY_DAY, "polars"])
+def test_days_beside_days_or_with_a_gap_of_a_day_do_not_warn(kind):
+    events = events_by_day(kind)
+    X = pd.DataFrame({"user_id": [1], "time": [pd.Timestamp("2025-01-02 10:00")]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = make_encoder(gap="1D").fit(X, events=events).transform(X)
+        assert out["hist_item_id"].to_list() == [[1]]
+        make_encoder().fit_transform(events)
+        days = X.assign(time=X["time"].dt.normalize())
+        make_encoder().fit(days, events=events).transform(days)
+        numbers = X.assign(time=[3.5])
+        make_encoder().fit(numbers, events=numbers.assign(item_id=1, time=1)).transform(numbers)
+        make_encoder().fit(X, events=events[:0]).transform(X)
 
 
 # What is missing, empty or unknown
@@ -458,6 +584,33 @@ def test_in_a_pipeline_with_routed_events():
     np.testing.assert_array_equal(alone.predict_proba(X[test]), model.predict_proba(X[test]))
 
 
+@pytest.mark.parametrize("give", [lambda log: [log], lambda log: lambda: log], ids=["list", "call"])
+def test_cross_validation_leaves_a_log_as_long_as_x_whole(give):
+    """Of a frame as long as X, scikit-learn hands fit the training rows only."""
+    X, y = planted_log(400)
+    whole = make_encoder().fit_transform(X)["hist_item_id"].to_list()
+    seen = []
+
+    def remember(pipeline, X, y):
+        seen.append((X.index, pipeline[:-1].transform(X)["hist_item_id"].to_list()))
+        return 0.0
+
+    with config_context(enable_metadata_routing=True):
+        past = make_encoder(drop=["time"]).set_fit_request(events=True)
+        cross_validate(
+            make_pipeline(past, DummyClassifier()),
+            X,
+            y,
+            cv=KFold(2),
+            scoring=remember,
+            params={"events": give(X)},
+            error_score="raise",
+        )
+    assert sum(len(rows) for rows, _ in seen) == len(X)
+    for rows, lists in seen:
+        assert [list(ids) for ids in lists] == [list(whole[row]) for row in rows]
+
+
 def test_before_trees():
     X, y = planted_log()
     events = X[y == 1]
@@ -485,6 +638,16 @@ def test_before_trees():
         ({"gap": "a day"}, "gap must be a duration such as '1D' or a number, got 'a day'"),
         ({"gap": "-1D"}, "gap must be finite and not negative, got '-1D'"),
         ({"gap": np.nan}, "gap must be finite and not negative, got nan"),
+        ({"gap": "7"}, "gap must be a duration with a unit, got '7': give a unit: '7D'"),
+        ({"gap": " 1.5 "}, "gap must be a duration with a unit, got ' 1.5 ': give a unit: '1.5D'"),
+        ({"window": "7"}, "window must be a duration with a unit, got '7': give a unit: '7D'"),
+        ({"gap": "-7"}, "gap must be finite and not negative, got '-7'"),
+        ({"gap": "nan"}, "gap must be finite and not negative, got 'nan'"),
+        ({"gap": np.timedelta64(5)}, "gap must be a duration with a unit, .*: give a unit: '5D'"),
+        ({"gap": np.timedelta64("NaT")}, "gap must be finite and not negative, got"),
+        ({"gap": 2**70}, f"gap must be below 2..63, got {2**70}"),
+        ({"window": 1e30}, r"window must be below 2..63, got 1e\+30"),
+        ({"distinct": True, "attributes": (), "ages": True}, "distinct=True needs attributes: "),
         ({"gap": 3}, "gap must be a duration such as '1D', since the times are dates"),
         ({"window": 3}, "window must be a duration such as '1D', since the times are dates"),
         ({"window": "-1D"}, "window must be finite and not negative, got '-1D'"),
@@ -565,13 +728,53 @@ def test_without_events_x_must_hold_what_is_read_of_them(parameters):
     assert encoder.n_events_ == len(events)
 
 
+@pytest.mark.parametrize("gap", [np.timedelta64(1, "D"), datetime.timedelta(1), "1D", "24h"])
+def test_durations_of_all_kinds(gap):
+    X = random_log(0, missing=0)
+    expected = as_lists(make_encoder(gap=DAY).fit_transform(X))
+    assert as_lists(make_encoder(gap=gap).fit_transform(X)) == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "uint64[pyarrow]", object])
+def test_numbers_beyond_the_range_of_times_are_refused_by_name(dtype):
+    X = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    X["time"] = pd.Series([5, 2**63 + 7]).astype(dtype)
+    message = r"Column 'time' \(dtype .*\) of events holds integers of 2\*\*63 or more"
+    with pytest.raises(ValueError, match=message):
+        make_encoder().fit(X)
+
+
+def test_parameters_set_after_fit_are_checked_and_do_not_rename_what_was_fitted():
+    X = random_log(0, missing=0)
+    encoder = make_encoder().fit(X)
+    expected = as_lists(encoder.transform(X))
+    encoder.set_params(max_len=0)
+    with pytest.raises(ValueError, match=r"max_len must be an integer in \[1, inf\), got 0"):
+        encoder.transform(X)
+    encoder.set_params(max_len=50, drop=["prise"])
+    with pytest.raises(ValueError, match="drop names a column that X does not have: 'prise'"):
+        encoder.transform(X)
+    encoder.set_params(drop=(), attributes=["shop", "item_id"], counts=["shop"], distinct=True)
+    assert as_lists(encoder.transform(X)) == expected
+    assert list(encoder.get_feature_names_out()) == list(expected)
+    loaded = pickle.loads(pickle.dumps(encoder))
+    assert list(loaded.get_feature_names_out()) == list(loaded.transform(X)) == list(expected)
+    encoder.set_params(ages=True, drop=["shop"])
+    assert list(encoder.get_feature_names_out()) == list(encoder.transform(X))
+
+
 def test_infinite_and_distant_times_are_refused():
     X = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "time": [1.0, np.inf]})
     with pytest.raises(ValueError, match=r"'time'.* contains infinity, which is no time"):
         make_encoder().fit(X)
     far = X.assign(time=np.array(["3000-01-01", "2025-01-01"], dtype="datetime64[s]"))
-    with pytest.raises(ValueError, match=r"3000|bounds"):
+    message = r"'time' .*of events holds dates outside the years 1678 to 2261, .* by missing"
+    with pytest.raises(ValueError, match=message):
         make_encoder().fit(far)
+    dates = pd.Series([datetime.date(9999, 12, 31), datetime.date(2025, 1, 1)], dtype=object)
+    for time in (dates, dates.astype("date32[pyarrow]"), far["time"].dt.tz_localize("UTC")):
+        with pytest.raises(ValueError, match=message):
+            make_encoder().fit(X.assign(time=time))
 
 
 def test_ids_of_several_types_are_refused_in_lists():
@@ -596,6 +799,10 @@ def test_only_frames_with_named_columns():
         make_encoder().fit(X.to_numpy())
     with pytest.raises(TypeError, match=r"events must be a pandas or Polars DataFrame.* got list"):
         make_encoder().fit(X, events=[1])
+    with pytest.raises(TypeError, match=r"events must be one .* got a list of 2.*pandas.concat"):
+        make_encoder().fit(X, events=[X, X])
+    with pytest.raises(TypeError, match=r"events must be a pandas or Polars DataFrame.* got None"):
+        make_encoder().fit(X, events=lambda: None)
     with pytest.raises(TypeError, match="X must have strings as column names"):
         make_encoder().fit(X.set_axis(range(5), axis=1))
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):

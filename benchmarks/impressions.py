@@ -51,6 +51,7 @@ class Journal:
         """The line of a model's setting, or None."""
         if self.path is None or not self.path.exists():
             return None
+        setting = json.loads(json.dumps(setting))
         lines = [json.loads(line) for line in self.path.read_text().splitlines()]
         found = [one for one in lines if one["model"] == name and one["setting"] == setting]
         return {k: v for k, v in found[-1].items() if k != "model"} if found else None

@@ -45,7 +45,7 @@ _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
 _SPREAD = 0.1
 # Types of hyper-parameters that a file keeps as they were in fit.
-_PLAIN = (bool, int, float, str, tuple, type(None))
+_PLAIN = (bool, int, float, str, np.number, np.bool_, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
@@ -200,7 +200,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         params = self.get_params(deep=False)
-        self._params_of_fit = {k: v for k, v in params.items() if isinstance(v, _PLAIN)}
+        self._params_of_fit = {k: _plain(v) for k, v in params.items() if _is_plain(v)}
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
         if classes is not None:
             self.classes_ = np.unique(classes)
@@ -253,6 +253,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"classes must be those of the first call, {self.classes_}, got {classes!r}"
             )
+        self._check_params()
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with torch.random.fork_rng():
@@ -293,6 +294,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         # value is an unknown one.
         codes = encoded.categorical if train is None else encoded.categorical[train]
         self._missing_code = (codes != 0).all(axis=0).astype(np.int32)
+        np.maximum(encoded.categorical, self._missing_code, out=encoded.categorical)
         return encoded
 
     def _make_encoder(self) -> LogEncoder:
@@ -315,13 +317,12 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         return Schema.of(self.encoder_, self._prior_of_fit)
 
     def _new_module(self) -> torch.nn.Module:
-        module = self._build_module(self._make_schema()).to(getattr(torch, self.dtype))
+        return self._build_module(self._make_schema()).to(getattr(torch, self.dtype))
+
+    def _make_net(self, module, valid_rows, seed, batch_size, loading=False) -> LogNet:
         for block in module.modules():
             if isinstance(block, FusedEmbedding):
                 block.sparse_grad = self.optimizer == "auto"
-        return module
-
-    def _make_net(self, module, valid_rows, seed, batch_size, loading=False) -> LogNet:
         callbacks = copy.deepcopy(list(self.callbacks or []))
         if valid_rows is not None and self.early_stopping:
             # First, so that it has seen the epoch after which another callback stops.
@@ -390,7 +391,14 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
             if not isinstance(callback, RestoreBest)
             and not str(getattr(callback, "monitor", "")).startswith("valid")
         ]
-        net.partial_fit(rows)
+        before = copy.deepcopy(net.module_.state_dict())
+        try:
+            net.partial_fit(rows)
+        except ValueError:
+            # Diverged: what predicts nothing but NaN is of no use. The optimiser starts anew.
+            net.module_.load_state_dict(before)
+            net.initialize_optimizer()
+            raise
         self._settle(rows, _SPREAD)
         self.loss_curve_.append(net.history[-1, "train_loss"])
         self.n_iter_ = len(self.loss_curve_)
@@ -524,6 +532,19 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         if isinstance(net.optimizer_, RowSparseAdam):
             net.optimizer_.remember(saved.get("optimizer", []))
         self.net_.module_.eval()
+
+
+def _is_plain(value) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(entry) for entry in value)
+    return isinstance(value, _PLAIN)
+
+
+def _plain(value):
+    """A hyper-parameter that nobody can change, without types of numpy."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:

@@ -14,8 +14,10 @@ from scipy.special import expit
 
 from ._batches import TrainingRows
 
-# Beyond that shift of log odds, labels say nothing of the level: there are none, or only.
-_MOST = 5.0
+# No level is further off than that, in log odds.
+_MOST = 30.0
+# Standard deviations that chance does not explain: the level was wrong from the start.
+_BEYOND_CHANCE = 4.0
 # Rows that tell the level, evenly spread: of 1M rows with 1 % clicks it is known to 1 %.
 _MOST_ROWS = 1_000_000
 
@@ -36,13 +38,16 @@ def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
         Factor of each probability: that of having come to this stage.
     spread : float or None, default=None
         How far the level may be off, as a standard deviation of log odds: the fewer labels there
-        are, the less of the shift is made. None makes the whole.
+        are, the less of the shift is made, unless it is more than chance explains. None makes the
+        whole.
 
     Returns
     -------
     float
-        0.0 where no shift of less than five does it.
+        0.0 where labels do not tell: there are no rows, or all labels are the same.
     """
+    if not weight.any():
+        return 0.0
     labels = np.average(y, weights=weight)
 
     def excess(shift):
@@ -56,6 +61,8 @@ def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
     p = before * expit(logits + shift)
     slope = weight @ (p * expit(-logits - shift))
     variance = (weight * (y - p)) @ (weight * (y - p)) / slope**2
+    if shift**2 > _BEYOND_CHANCE**2 * (spread**2 + variance):
+        return shift
     return shift * spread**2 / (spread**2 + variance)
 
 

@@ -74,15 +74,22 @@ def test_rows_of_one_label_shift_nothing(label):
 
 
 def test_few_rows_shift_less_and_scale_of_weights_does_not_matter():
-    logits, spread = np.zeros(1000), 0.1
+    logits, spread = np.full(1000, 0.15 - np.log(3)), 0.1
     y = np.arange(1000) % 4 == 0
     whole = shift_to_mean(logits, y, np.ones(1000))
-    assert whole == pytest.approx(-np.log(3), abs=1e-5)
+    assert whole == pytest.approx(-0.15, abs=1e-5)
     parts = [shift_to_mean(logits[:n], y[:n], np.ones(n), spread=spread) for n in (4, 100, 1000)]
     # Variance of the log odds of a rate p in n rows: 1 / (n p (1 - p)).
     expected = [whole * spread**2 / (spread**2 + 1 / (n * 3 / 16)) for n in (4, 100, 1000)]
     assert_allclose(parts, expected, rtol=1e-4)
     assert shift_to_mean(logits, y, np.full(1000, 7.0), spread=spread) == pytest.approx(parts[2])
+
+
+def test_what_chance_does_not_explain_is_shifted_whole():
+    logits, y = np.full(1000, -9.0), np.arange(1000) % 4 == 0
+    shift = shift_to_mean(logits, y, np.ones(1000), spread=0.1)
+    assert shift == pytest.approx(9 - np.log(3), abs=1e-5)
+    assert shift_to_mean(logits, y, np.zeros(1000)) == 0.0
 
 
 def days(n_days, rows_per_day, **kwargs):

@@ -326,3 +326,36 @@ def test_a_small_log_stops_early_and_nonsense_validation_rows_are_named(log):
     assert FMClassifier(random_state=0).fit(X, y).validation_scores_ is not None
     with pytest.warns(UserWarning, match="predicting the base rate"):
         FMClassifier(random_state=0, lr=0.1).fit(X, y, X_val=X, y_val=1 - y)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"lr": -0.05}, "lr must be"),
+        ({"id_dropout": 5}, "id_dropout must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+    ],
+)
+def test_partial_fit_checks_hyper_parameters(log, params, message):
+    X, y = log
+    model = FMClassifier(max_epochs=1, random_state=0).fit(X, y).set_params(**params)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(X, y)
+
+
+def test_a_diverged_partial_fit_leaves_the_model_as_it_was(log):
+    X, y = log
+    model = FMClassifier(max_epochs=1, random_state=0).fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="diverged"):
+        model.set_params(lr=1e30).partial_fit(X, y)
+    assert np.array_equal(model.predict_proba(X), before)
+    assert np.isfinite(model.set_params(lr=1e-3).partial_fit(X, y).predict_proba(X)).all()
+
+
+def test_another_optimizer_after_loading(log):
+    X, y = log
+    model = FMClassifier(max_epochs=1, random_state=0).fit(X, y)
+    model.set_params(optimizer=torch.optim.Adam)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert np.isfinite(loaded.partial_fit(X, y).predict_proba(X)).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
 from .._validation import check_choice
@@ -29,8 +30,9 @@ def make_funnel_scorer(metric="ctcvr_auc", *, stages=None):
         - "joint_log_loss": minus the log loss of what happened to each row: of all its stages,
           as far as known. It judges levels too; the others judge order alone.
     stages : array-like, default=None
-        For a target of labels: all labels in funnel order, as the model's own `stages`. None sorts
-        them. A target of columns is in funnel order by itself.
+        All labels in funnel order, or the columns of a data frame that are the stages, in that
+        order. None takes what the model says, or else sorts numbers and takes columns as they are;
+        three or more labels that are text need it then.
 
     Returns
     -------
@@ -74,10 +76,14 @@ class _FunnelScorer:
         y = y.to_pandas() if hasattr(y, "to_pandas") else y
         p = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         if np.ndim(y) == 2:
-            y = pd.DataFrame(y).to_numpy(dtype=np.float64, na_value=np.nan)
-            reached = p
+            y, reached = self._columns(y, estimator), p
+            if (np.diff(p, axis=1) > 1e-6).any():
+                raise ValueError(
+                    "the model's probabilities rise from one stage to the next, so they are not "
+                    "those of a funnel: y of columns needs a multi-task model fitted on columns"
+                )
         else:
-            y, reached = self._columns_of_labels(np.asarray(y), p, estimator.classes_)
+            y, reached = self._columns_of_labels(np.asarray(y), p, estimator)
         weight = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, y)
         if y.shape != reached.shape:
             raise ValueError(
@@ -86,13 +92,40 @@ class _FunnelScorer:
             )
         return _score(self.metric, y, reached, weight)
 
-    def _columns_of_labels(self, y, p, classes):
+    def _columns(self, y, estimator):
+        """Columns in funnel order, those of a frame found by name."""
+        names = self.stages
+        if names is None:
+            names = _said_by_model(estimator, "stage_names_")
+        if names is not None and isinstance(y, pd.DataFrame):
+            column = {str(name): name for name in y.columns}
+            missing = [name for name in names if str(name) not in column]
+            if missing:
+                raise ValueError(
+                    f"y must have the stages {list(names)} as columns, got {list(y.columns)}"
+                )
+            y = y[[column[str(name)] for name in names]]
+        return pd.DataFrame(y).to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def _columns_of_labels(self, y, p, estimator):
         """Stages reached, and their probabilities, (n, K) each, from labels and theirs."""
-        if self.stages is None:
+        classes = estimator.classes_
+        if p.shape[1] != len(classes) or not np.allclose(p.sum(axis=1), 1, atol=1e-4):
+            raise ValueError(
+                "y holds labels, but the model was fitted on columns: pass these, or fit it on "
+                "labels (funnel_target converts)"
+            )
+        stages = self.stages if self.stages is not None else _said_by_model(estimator, "stages")
+        if stages is None:
             # A fold may hold a label that the training rows lacked: it was given no chance.
             labels = np.union1d(classes, y)
+            if len(labels) > 2 and labels.dtype.kind in "OUS":
+                raise ValueError(
+                    f"stages must give the order of the labels {labels.tolist()} in the funnel, "
+                    "such as stages=['seen', 'click', 'purchase']"
+                )
         else:
-            labels = np.asarray(self.stages)
+            labels = np.asarray(stages)
             unknown = np.setdiff1d(np.union1d(classes, y), labels)
             if len(unknown):
                 raise ValueError(
@@ -122,6 +155,20 @@ class _FunnelScorer:
     def _accept_sample_weight(self):
         # Searches ask this of a scorer where metadata routing is off.
         return True
+
+
+def _said_by_model(estimator, name):
+    """An attribute of a model, or of the one inside a Pipeline, a search or a calibrator."""
+    while estimator is not None:
+        value = getattr(estimator, name, None)
+        if value is not None:
+            return value
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            inner = getattr(estimator, "best_estimator_", None)
+            estimator = getattr(estimator, "estimator", None) if inner is None else inner
+    return None
 
 
 def _score(metric, y, reached, weight):

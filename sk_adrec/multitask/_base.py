@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
 from .._level import add_to_biases, rows_for_level, shift_to_mean
-from .._validation import check_choice, check_number, warn_if_worse_than_constant
+from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
 from ..losses import EntireSpaceLoss
 from ._target import (
     column_names,
@@ -25,9 +25,6 @@ from ._target import (
     stage_rates,
     warn_of_selective_labels,
 )
-
-# Log odds to start from where all rows, or none, reach a stage.
-_EXTREME = 10.0
 
 
 class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
@@ -164,7 +161,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
 
     def _prior(self, y, weight):
         rates = np.nan_to_num(stage_rates(y, weight), nan=0.5)
-        return logit(rates).clip(-_EXTREME, _EXTREME)
+        return logit(rates)
 
     def _validation_metrics(self):
         metrics = []
@@ -285,10 +282,14 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         """
         check_is_fitted(self)
         if self._labels is not None:
-            return super().score(X, y, sample_weight)
+            return super().score(X, self._check_target(y), sample_weight)
         y = self._check_target(y)
+        weight = check_weight(sample_weight, X, y)
         right = (self.predict(X) == y) | np.isnan(y)
-        return float(np.average(right.all(axis=1), weights=sample_weight))
+        known = ~np.isnan(y).all(axis=1) & (weight > 0)
+        if not known.any():
+            raise ValueError("y must hold a known stage in some row, got NaN only")
+        return float(np.average(right[known].all(axis=1), weights=weight[known]))
 
     def _funnel_names(self):
         """For each stage the names of P(stage | the one before) and of P(stage)."""

@@ -95,6 +95,11 @@ def column_names(y, stages) -> list | None:
         missing = [name for name in ([] if stages is None else stages) if name not in columns]
         if missing:
             raise ValueError(f"stages names {missing[0]!r}, but the columns of y are {columns}")
+        if stages is not None and len(stages) < 2:
+            raise ValueError(
+                f"stages must name two or more columns of y, got {list(stages)}: for one stage "
+                "pass that column as y"
+            )
         return columns if stages is None else list(stages)
     n_columns = np.shape(y)[1]
     if stages is None:
@@ -165,9 +170,10 @@ def _check_values(columns, names):
 
 
 def _nested(columns, names, on_inconsistent):
-    """The columns, checked or mended so that a 1 follows 1s only."""
+    """The columns, checked or mended so that a 1 follows 1s only; known where a later 1 tells."""
     # Whether a stage or one after it holds a 1.
     reached = np.maximum.accumulate((columns == 1)[:, ::-1], axis=1)[:, ::-1]
+    columns[reached & np.isnan(columns)] = 1.0
     wrong = reached & (columns == 0)
     if not wrong.any():
         return columns
@@ -193,6 +199,13 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
         If `stages` lacks one of the classes, or names one twice.
     """
     if stages is None:
+        if len(classes) > 2 and classes.dtype.kind in "OUS":
+            warnings.warn(
+                f"y holds text without an order of its own, so the funnel was taken to be "
+                f"{' -> '.join(classes.tolist())}. Set stages to the labels in funnel order.",
+                UserWarning,
+                stacklevel=6,
+            )
         return classes
     labels = np.asarray(stages)
     if len(np.unique(labels)) != len(labels):
@@ -217,7 +230,8 @@ def labels_to_columns(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def stage_rates(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The weighted share of rows that reach each stage, among those that reach the one before.
 
-    Rows count where both are known; NaN without any.
+    Rows count where both are known; NaN without any. Where none or all of n rows reach a stage,
+    half a row does or does not: there may be one among the next n.
 
     Parameters
     ----------
@@ -233,9 +247,14 @@ def stage_rates(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     before = np.ones(len(y), dtype=bool)
     for stage in y.T:
         known = before & ~np.isnan(stage)
-        rates.append(np.average(stage[known], weights=weight[known]) if known.any() else np.nan)
+        rates.append(_rate(stage[known], weight[known]) if known.any() else np.nan)
         before = stage == 1
     return np.array(rates)
+
+
+def _rate(stage, weight):
+    half = 0.5 / (np.count_nonzero(weight) + 1)
+    return np.clip(np.average(stage, weights=weight), half, 1 - half)
 
 
 def warn_of_selective_labels(y: np.ndarray, names) -> None:

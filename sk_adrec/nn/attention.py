@@ -35,8 +35,8 @@ class LocalActivationUnit(nn.Module):
 
     def __init__(self, d: int, hidden_dims: Sequence[int]):
         super().__init__()
-        self.d = d
-        self.mlp = MLP(4 * d, hidden_dims, activation="relu", out_dim=1)
+        self.d = int(d)
+        self.mlp = MLP(4 * self.d, hidden_dims, activation="relu", out_dim=1)
 
     def forward(self, e_k: Tensor, e_t: Tensor, offsets: Tensor) -> Tensor:
         """Scores of the events, before any normalisation.

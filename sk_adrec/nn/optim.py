@@ -82,7 +82,7 @@ class RowSparseAdam(Optimizer):
         parameters = [p for group in self.param_groups for p in group["params"]]
         for p, kept in zip(parameters, memory):
             if kept:
-                v = _product([torch.as_tensor(mean).to(p) for mean in kept["v"]])
+                v = _product([torch.tensor(mean).to(p) for mean in kept["v"]])
                 self.state[p] = {"step": kept["step"], "m": torch.zeros_like(p), "v": v}
 
 

@@ -24,10 +24,11 @@ from ._columns import (
 )
 from ._encoded import Encoded, Ragged
 from ._factorize import Factorized, factorize
+from ._feature_columns import UNKNOWN_CATEGORY
 from ._moments import Moments
 from ._schema import ColumnSpec, Name, hint, specify
 from ._small import encode_small
-from ._vocabulary import Vocabulary, concatenate, kind_of_values
+from ._vocabulary import UNKNOWN, Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
 SMALL = 64
@@ -58,6 +59,10 @@ class LogEncoder:
         Ids with less weight are unknown; as float in (0, 1) a share of the column's weight.
     max_len : int or None, default=50
         Lists keep their last `max_len` entries that are not missing; None keeps all.
+    parallel_lists : bool, default=False
+        Whether list columns that share the ids of a categorical column are attributes of the same
+        events: their lists must be equally long, an entry is missing where all of them are, and
+        one that others have is unknown.
     dtype : {"float32", "float64"}, default="float32"
         Type of ``Encoded.numeric``; moments are always float64.
 
@@ -95,12 +100,14 @@ class LogEncoder:
         share_vocabulary: Mapping[Name, Name] | None = None,
         min_frequency: int | float = 1,
         max_len: int | None = 50,
+        parallel_lists: bool = False,
         dtype: Literal["float32", "float64"] = "float32",
     ) -> None:
         self.categorical_features = categorical_features
         self.share_vocabulary = share_vocabulary
         self.min_frequency = min_frequency
         self.max_len = max_len
+        self.parallel_lists = parallel_lists
         self.dtype = dtype
 
     def fit(self, X: Any, sample_weight: np.ndarray | None = None) -> Self:
@@ -160,7 +167,7 @@ class LogEncoder:
             If X has other columns than in `fit`, or a number is infinite.
         """
         table = self._read(X)
-        if table.n_rows <= SMALL:
+        if table.n_rows <= SMALL and not self._parallel:
             encoded = encode_small(self, table)
             if encoded is not None:
                 return encoded
@@ -201,6 +208,9 @@ class LogEncoder:
         self._numeric, self._categorical = positions(NUMERIC), positions(CATEGORICAL)
         self._sequence = positions(SEQUENCE)
         self._names = [spec.name for spec in self.columns_]
+        candidate = {self.columns_[j].name for j in self._categorical}
+        shared = [j for j in self._sequence if self.columns_[j].vocabulary in candidate]
+        self._parallel = shared if self.parallel_lists and len(shared) > 1 else []
         self.numeric_names_ = [self._names[j] for j in self._numeric]
         self.categorical_names_ = [self._names[j] for j in self._categorical]
         self.sequence_names_ = [self._names[j] for j in self._sequence]
@@ -230,6 +240,7 @@ class LogEncoder:
     ) -> Encoded:
         """Encode the columns; `learn` updates each vocabulary from its columns on the way."""
         categorical = np.empty((table.n_rows, len(self._categorical)), dtype=np.int32)
+        events: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
         def encode_numbers() -> np.ndarray:
             given = floats
@@ -245,13 +256,15 @@ class LogEncoder:
             if learn is not None:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
-                if not vocabulary.holds(factorized.values):
+                if not vocabulary.holds(factorized.values) and not _are_unknown(factorized.values):
                     _warn_of_other_type(table.describe(j))
                 if learn is Vocabulary.fit_counts and lengths is None and table.named:
                     _warn_if_all_differ(factorized.values, table.n_rows, table.describe(j))
                 codes = vocabulary.encode(factorized)
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
+                elif j in self._parallel:
+                    events[j] = codes, lengths
                 else:
                     sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
             return sequences
@@ -260,6 +273,8 @@ class LogEncoder:
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
         numeric, *groups = _run(tasks, table.n_rows * len(columns))
         sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
+        names = [self._names[j] for j in self._parallel]
+        sequences |= _to_events(names, [events[j] for j in self._parallel], self.max_len)
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
         return Encoded(numeric, categorical, in_order)
 
@@ -269,6 +284,7 @@ class LogEncoder:
         return {
             "min_frequency": self.min_frequency,
             "max_len": self.max_len,
+            "parallel_lists": self.parallel_lists,
             "dtype": str(np.dtype(self.dtype)),
             "columns": columns,
             "moments": self._moments.to_state(),
@@ -285,7 +301,10 @@ class LogEncoder:
         them is.
         """
         self = cls(
-            min_frequency=state["min_frequency"], max_len=state["max_len"], dtype=state["dtype"]
+            min_frequency=state["min_frequency"],
+            max_len=state["max_len"],
+            parallel_lists=state["parallel_lists"],
+            dtype=state["dtype"],
         )
         self.columns_ = [ColumnSpec(*column) for column in state["columns"]]
         self._index_columns()
@@ -303,6 +322,11 @@ def _warn_of_other_type(where: str) -> None:
         UserWarning,
         stacklevel=2,
     )
+
+
+def _are_unknown(values: Any) -> bool:
+    """Whether FeatureEncoder, a step before, found only ids that it does not know."""
+    return len(values) == 1 and str(values[0]) == UNKNOWN_CATEGORY
 
 
 def _warn_if_all_differ(values: Any, n_rows: int, where: str) -> None:
@@ -368,6 +392,31 @@ def _to_ragged(codes: np.ndarray, lengths: np.ndarray, max_len: int | None) -> R
         codes = codes[np.arange(len(codes)) >= np.repeat(starts, lengths)]
         lengths = np.minimum(lengths, max_len)
     return Ragged(codes, np.append(0, np.cumsum(lengths)).astype(np.int64))
+
+
+def _to_events(
+    names: list[Name], lists: list[tuple[np.ndarray, np.ndarray]], max_len: int | None
+) -> dict[Name, Ragged]:
+    """Lists whose entries are attributes of the same events, by name, entry by entry alike."""
+    if not lists:
+        return {}
+    (first, lengths), *others = lists
+    known = first > 0
+    for name, (codes, other) in zip(names[1:], others):
+        wrong = np.flatnonzero(lengths != other)
+        if len(wrong):
+            row = wrong[0]
+            raise ValueError(
+                f"{names[0]!r} and {name!r} describe the same events, so their lists must be "
+                f"equally long in each row, but row {row} has {lengths[row]} and {other[row]} "
+                "entries. Write None where an event misses an attribute; or leave one of the "
+                "columns out of share_vocabulary."
+            )
+        known |= codes > 0
+    return {
+        name: _to_ragged(np.where(known, np.maximum(codes, UNKNOWN), 0), lengths, max_len)
+        for name, (codes, _) in zip(names, lists)
+    }
 
 
 def _run(tasks: Iterable[Callable[[], Any]], n_values: int) -> list[Any]:

@@ -48,7 +48,7 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
 
     def _settle(self, rows, spread=None):
         biases = getattr(self.net_.module_, "output_biases", None)
-        if self.loss != "log_loss" or biases is None:
+        if biases is None or not isinstance(self.net_.criterion_, LogLoss):
             return
         at = rows_for_level(rows)
         logits = self._forward_encoded(rows.encoded, rows=at)

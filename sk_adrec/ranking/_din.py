@@ -22,7 +22,7 @@ from ..nn import (
     take_entries,
 )
 from ..nn.mlp import ACTIVATIONS
-from ..preprocessing._encoded import Encoded, Schema
+from ..preprocessing._encoded import Schema
 from ..utils._docs import shared_docs
 from ._base import BaseRanker
 
@@ -329,18 +329,12 @@ class DINClassifier(BaseRanker):
         schema = Schema.of(self.encoder_)
         if self.attention != "mean":
             _check_history(schema)
-        _check_lengths(schema, encoded, self._params_of_fit["attention"])
         return encoded
 
-    def _encode(self, X):
-        encoded = super()._encode(X)
-        _check_lengths(Schema.of(self.encoder_), encoded, self._params_of_fit["attention"])
-        return encoded
-
-    def _grow(self, X, y, weight):
-        # Before new ids get rows of the table.
-        self._encode(X)
-        return super()._grow(X, y, weight)
+    def _make_encoder(self):
+        encoder = super()._make_encoder()
+        encoder.parallel_lists = self.attention != "mean"
+        return encoder
 
 
 class AttentionWeights(nn.Module):
@@ -375,19 +369,3 @@ def _check_history(schema: Schema) -> None:
             UserWarning,
             stacklevel=6,
         )
-
-
-def _check_lengths(schema: Schema, encoded: Encoded, attention: str) -> None:
-    """Raise where the attributes of a row's events differ in number."""
-    names = list(events_of(schema)) if attention != "mean" else []
-    for name in names[1:]:
-        first, other = encoded.sequences[names[0]].lengths, encoded.sequences[name].lengths
-        wrong = np.flatnonzero(first != other)
-        if len(wrong):
-            row = wrong[0]
-            raise ValueError(
-                f"{names[0]!r} and {name!r} describe the same events, so their lists must be "
-                f"equally long in each row, but row {row} has {first[row]} and {other[row]} "
-                "entries that are not missing. Give missing attributes a value of their own, such "
-                "as 'missing'; or leave one of the columns out of share_vocabulary."
-            )

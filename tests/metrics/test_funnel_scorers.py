@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_adrec import ESMMEstimator
+from sk_adrec.datasets import make_ad_log
 from sk_adrec.metrics import make_funnel_scorer
 
 METRICS = ("ctr_auc", "cvr_auc", "ctcvr_auc", "joint_log_loss")
@@ -126,7 +127,10 @@ def test_messages(case):
     with pytest.raises(ValueError, match="3 stages are predicted, but y has 2"):
         make_funnel_scorer()(Fixed().fit(p, y), p, y[:, :2])
     with pytest.raises(ValueError, match=r"stages must hold all labels.*lacks 2"):
-        make_funnel_scorer(stages=[0, 1])(Fixed(range(3)).fit(p, y), p, [0, 1, 2] * 100)
+        thirds = np.full((300, 3), 1 / 3)
+        make_funnel_scorer(stages=[0, 1])(Fixed(range(3)).fit(p, y), thirds, [0, 1, 2] * 100)
+    with pytest.raises(ValueError, match="rise from one stage to the next"):
+        make_funnel_scorer()(Fixed().fit(p, y), p[:, ::-1], y)
     assert repr(make_funnel_scorer("cvr_auc", stages=[0, 1])) == (
         "make_funnel_scorer('cvr_auc', stages=[0, 1])"
     )
@@ -188,3 +192,42 @@ def test_weights_are_routed(numbers):
         for train, test in split
     ]  # fmt: skip
     assert_array_equal(got, expected)
+
+
+# ---- the order of stages -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def funnel():
+    return make_ad_log(1500, n_users=20, n_items=10, base_rate=0.3, random_state=0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_columns_of_a_frame_are_found_by_name(funnel, metric):
+    model = ESMMEstimator(max_epochs=1, random_state=0).fit(funnel.data, funnel.funnel)
+    scorer, turned = make_funnel_scorer(metric), funnel.funnel[["conversion", "click"]]
+    expected = scorer(model, funnel.data, funnel.funnel)
+    assert scorer(model, funnel.data, turned) == expected
+    assert scorer(make_pipeline(model), funnel.data, turned) == expected
+    stages = make_funnel_scorer(metric, stages=["click", "conversion"])
+    assert stages(model, funnel.data, turned) == expected
+    with pytest.raises(ValueError, match=r"y must have the stages .* as columns, got"):
+        scorer(model, funnel.data, turned.rename(columns={"click": "clicked"}))
+
+
+def test_labels_follow_the_model_s_stages(funnel):
+    stages = ["seen", "click", "buy"]
+    names = np.array(stages)[funnel.funnel.sum(axis=1)]
+    model = ESMMEstimator(max_epochs=1, random_state=0, stages=stages).fit(funnel.data, names)
+    found = make_funnel_scorer("ctr_auc")(model, funnel.data, names)
+    p = model.predict_funnel(funnel.data)["ctr"]
+    assert found == pytest.approx(roc_auc_score(funnel.funnel["click"], p))
+    other = LogisticRegression().fit(np.arange(1500)[:, None], names)
+    with pytest.raises(ValueError, match="stages must give the order"):
+        make_funnel_scorer()(other, np.arange(1500)[:, None], names)
+
+
+def test_labels_do_not_score_a_model_of_columns(funnel):
+    model = ESMMEstimator(max_epochs=1, random_state=0).fit(funnel.data, funnel.funnel)
+    with pytest.raises(ValueError, match="y holds labels, but the model was fitted on columns"):
+        make_funnel_scorer()(model, funnel.data, funnel.funnel.sum(axis=1))

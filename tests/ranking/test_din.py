@@ -1,6 +1,8 @@
 """DINClassifier: attention is the paper's, sees nothing but a row's own events, and finds those
 that a planted rule looks at."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -347,3 +349,61 @@ def test_wrong_hyper_parameters_are_refused(params, message):
 def test_checks_with_attention(name, attention):
     model = DINClassifier(attention=attention, share_vocabulary={"hist_item_id": "item_id"})
     getattr(estimator_checks, name)(model)
+
+
+# ---- attributes of events that are not known --------------------------------------------------
+
+
+def attended(model, X, items, kinds):
+    """The prediction for the first row with this history."""
+    one = X.iloc[[0]].assign(hist_item=[items], hist_kind=[kinds])
+    return model.decision_function(one)[0]
+
+
+def test_an_event_that_misses_one_attribute_keeps_its_place():
+    model, X = fitted()
+    with_gap = attended(model, X, ["1", None, "3"], ["1", "2", "0"])
+    # An attribute that is missing is one that is not known.
+    assert with_gap == pytest.approx(attended(model, X, ["1", "new", "3"], ["1", "2", "0"]))
+    # Nulls at other places are another history, though each list has two entries left.
+    shifted = attended(model, X, ["1", None, "3"], ["1", "0", None])
+    assert shifted != pytest.approx(attended(model, X, ["1", "3"], ["1", "0"]), abs=1e-6)
+    # An event of which nothing is known is none.
+    nothing = attended(model, X, ["1", None, "3"], ["1", None, "0"])
+    assert nothing == pytest.approx(attended(model, X, ["1", "3"], ["1", "0"]))
+
+
+def test_truncation_cuts_both_lists_at_the_same_event():
+    model, X = fitted(max_len=3)
+    long = attended(model, X, ["1", "2", "3", "4"], ["0", "1", None, "2"])
+    assert long == pytest.approx(attended(model, X, ["2", "3", "4"], ["1", None, "2"]))
+
+
+def test_lists_of_other_lengths_are_refused_whatever_is_missing():
+    model, X = fitted(max_len=2)
+    with pytest.raises(ValueError, match=r"row 0 has 3 and 2 entries\. Write None where an event"):
+        attended(model, X, ["1", "2", "3"], ["0", "1"])
+    with pytest.raises(ValueError, match="row 0 has 3 and 2 entries"):
+        attended(model, X, ["1", None, "3"], ["0", "1"])
+
+
+def test_attention_weights_have_an_entry_for_each_event():
+    model, X = fitted()
+    rows = X.iloc[:2].assign(hist_item=[["1", None, None], []], hist_kind=[["1", "2", None], []])
+    assert [len(weights) for weights in model.attention_weights(rows)] == [2, 0]
+
+
+def test_hyper_parameters_may_be_numbers_of_numpy():
+    X, y = random_log()
+    model = DINClassifier(**{**SMALL, "embedding_dim": np.int64(3)}).fit(X, y)
+    assert model.predict_proba(X).shape == (40, 2)
+
+
+def test_a_file_keeps_the_hyper_parameters_of_the_fit():
+    X, y = random_log()
+    widths = [6, 4]
+    model = DINClassifier(**{**SMALL, "hidden_dims": widths}).fit(X, y)
+    expected = model.predict_proba(X)
+    widths.append(3)
+    model.set_params(embedding_dim=9)
+    assert_allclose(pickle.loads(pickle.dumps(model)).predict_proba(X), expected)

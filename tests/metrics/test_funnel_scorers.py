@@ -126,8 +126,8 @@ def test_messages(case):
         make_funnel_scorer("auc")
     with pytest.raises(ValueError, match="3 stages are predicted, but y has 2"):
         make_funnel_scorer()(Fixed().fit(p, y), p, y[:, :2])
+    thirds = np.full((300, 3), 1 / 3)
     with pytest.raises(ValueError, match=r"stages must hold all labels.*lacks 2"):
-        thirds = np.full((300, 3), 1 / 3)
         make_funnel_scorer(stages=[0, 1])(Fixed(range(3)).fit(p, y), thirds, [0, 1, 2] * 100)
     with pytest.raises(ValueError, match="rise from one stage to the next"):
         make_funnel_scorer()(Fixed().fit(p, y), p[:, ::-1], y)

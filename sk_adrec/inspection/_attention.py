@@ -10,6 +10,8 @@ from ..metrics._scorers import read_column
 
 _ORDINARY, _LARGEST = "#9aa5b1", "#1d4ed8"
 _BAR_HEIGHT = 0.7
+# Times the mean weight, from which an event is in colour.
+_STANDS_OUT = 1.1
 _PANELS_PER_LINE = 3
 
 
@@ -17,7 +19,8 @@ class AttentionDisplay:
     """Attention weights of a few rows, one panel a row, one bar an event of its history.
 
     What of a user's past speaks for this candidate? The most recent event is at the bottom; the
-    one that counts most is in colour.
+    one that counts most is in colour, unless all count about the same: then averages
+    (``attention="mean"``) may do as well.
 
     Make it with :meth:`from_estimator`.
 
@@ -108,11 +111,13 @@ class AttentionDisplay:
                 f"history must be one of the columns attended to, {list(attended)}, got {history!r}"
             )
         names = {} if names is None else names
+        attributes = list(zip(*(read_column(X, name) for name in attended)))
+        shown = list(attended).index(history)
         events = [
-            [str(names.get(event, event)) for event in _present(entries)[-len(weight) :]]
+            [str(names.get(event, event)) for event in _events(row, shown)[-len(weight) :]]
             if len(weight)
             else []
-            for entries, weight in zip(read_column(X, history), weights)
+            for row, weight in zip(attributes, weights)
         ]
         target = attended[history]
         candidates = [f"{target}: {names.get(one, one)}" for one in read_column(X, target)]
@@ -147,7 +152,8 @@ class AttentionDisplay:
             )
         for ax, weight, events, title in zip(axes, self.weights, self.events, self.candidates):
             colors = [_ORDINARY] * len(weight)
-            if len(weight):
+            # Where all count about the same, none stands out.
+            if len(weight) and weight.max() > _STANDS_OUT * weight.mean():
                 colors[int(np.argmax(weight))] = _LARGEST
             ax.barh(np.arange(len(weight)), weight, _BAR_HEIGHT, color=colors)
             ax.set_yticks(np.arange(len(weight)), events)
@@ -158,11 +164,11 @@ class AttentionDisplay:
         return self
 
 
-def _present(entries) -> list:
-    """The entries of a list that are not missing; none of a missing list."""
-    if entries is None or np.ndim(entries) == 0:
-        return []
-    return [entry for entry in entries if not pd.isna(entry)]
+def _events(row, shown) -> list:
+    """One attribute of a row's events: those that are not missing in all of their attributes."""
+    lists = [[] if entries is None or np.ndim(entries) == 0 else entries for entries in row]
+    known = [event for event in zip(*lists) if not all(pd.isna(entry) for entry in event)]
+    return ["(missing)" if pd.isna(event[shown]) else event[shown] for event in known]
 
 
 def _new_axes(n_rows: int, n_events: int):

@@ -40,8 +40,30 @@ def test_bars_are_the_weights_and_names_the_newest_entries(model, make):
         assert [label.get_text() for label in ax.get_yticklabels()] == events
     assert display.axes_[0].get_title() == "item: a"
     assert display.axes_[1].get_title() == "item: b (no history)"
-    largest = display.axes_[0].patches[int(weights[0].argmax())].get_facecolor()
-    assert sum(bar.get_facecolor() == largest for bar in display.axes_[0].patches) == 1
+
+
+@pytest.mark.parametrize(("weights", "n_colored"), [([0.2, 0.5, 0.3], 1), ([0.33, 0.34, 0.33], 0)])
+def test_only_an_event_that_stands_out_is_in_colour(weights, n_colored):
+    display = AttentionDisplay([np.array(weights)], [["a", "b", "c"]], ["d"]).plot()
+    first, second, third = (bar.get_facecolor() for bar in display.axes_[0].patches)
+    assert first == third
+    assert (second != first) == n_colored
+
+
+def test_events_that_miss_an_attribute_keep_their_place():
+    frame = X.assign(
+        kind=list("uv") * 20, kinds=[["u", None, None, "v", "u"], [], [None, "v"], None] * 10
+    )
+    shared = {"history": "item", "kinds": "kind"}
+    din = DINClassifier(share_vocabulary=shared, max_epochs=1, random_state=0)
+    din.fit(frame, [0, 1] * 20)
+    for history, expected in (
+        ("history", ["a", "b", "c", "d"]),
+        ("kinds", ["u", "(missing)", "v", "u"]),
+    ):
+        display = AttentionDisplay.from_estimator(din, frame, history=history, max_rows=1)
+        assert display.events == [expected]
+        assert len(display.weights[0]) == 4
 
 
 def test_given_axes(model):

@@ -293,9 +293,9 @@ def test_journal_goes_on_where_tuning_stopped(scripts, tmp_path):
     assert Model.calls == 2
     again = impressions.tune(Model(), None, None, 3, impressions.Journal(path, fresh=False))
     assert Model.calls == 3
-    best = {"lr": 0.3, "hidden_dims": (8, 4)}
-    assert again[0] == {"setting": best, "n_epochs": 2, "valid_auc": 0.3}
     # In a file tuples are lists.
+    best = {"lr": 0.3, "hidden_dims": [8, 4]}
+    assert again[0] == {"setting": best, "n_epochs": 2, "valid_auc": 0.3}
     assert sorted(one["setting"]["lr"] for one in again) == [0.1, 0.2, 0.3]
     impressions.tune(Model(), None, None, 3, impressions.Journal(path, fresh=True))
     assert Model.calls == 6

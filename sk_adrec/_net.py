@@ -57,6 +57,23 @@ class RestoreBest(Callback):
         self.state_ = None
 
 
+class LinearDecay(Callback):
+    """Lowers the learning rates linearly from epoch to epoch, to 0 after the last.
+
+    Each training (a fit, a further pass) starts from the rates that the optimiser then has.
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        self.start_ = len(net.history)
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_epoch_begin(self, net, **kwargs):
+        # The history already holds the epoch that begins.
+        left = 1 - (len(net.history) - 1 - self.start_) / net.max_epochs
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_):
+            group["lr"] = rate * left
+
+
 class ProgressBar(Callback):
     """One line per fit: epoch, batches, training loss, validation loss and metrics."""
 

@@ -56,7 +56,8 @@ class TowerColumns:
             name = f"{role}_features"
             if isinstance(given, str):
                 raise ValueError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
-            chosen = [at[role]] if given is None else list(given)
+            alone = [] if role == "user" and user_may_be_empty else [at[role]]
+            chosen = alone if given is None else list(given)
             positions = sorted(find_columns(chosen, table.names, name))
             if not positions and not (role == "user" and user_may_be_empty):
                 raise ValueError(f"{name} must name at least one column, got {given!r}")

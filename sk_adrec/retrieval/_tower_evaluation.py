@@ -105,8 +105,10 @@ class TowerEvaluation(TowerSearch):
     # ---- evaluation ----------------------------------------------------------------------
 
     def _validation_ndcg(self, output, y, weight) -> float:
-        """NDCG@10 of one positive each, among all items but the user's others."""
+        """NDCG@10 of one positive each, among all items but the user's others; or of users."""
         self._refresh()
+        if self._ranked is not None:
+            return self._ndcg_of_users(output[:, : output.shape[1] // 2], weight)
         rows = np.flatnonzero((y[:, POSITIVE] == 1) & (y[:, ITEM] >= 0))
         if not len(rows):
             return 0.0
@@ -126,6 +128,16 @@ class TowerEvaluation(TowerSearch):
 
         map_blocks(rank, blocks(len(rows), self._n_items()), n_threads(None))
         return float(np.average(gain, weights=weight[rows]))
+
+    def _ndcg_of_users(self, vectors, weight) -> float:
+        """Mean NDCG@10 of what was held out of each user's items, among all but the others."""
+        ranked = self._ranked
+        if not len(ranked.item):
+            return 0.0
+        found, _ = self._search(vectors, ranked.histories, _SCORE_K)
+        return float(
+            np.average(_ndcg(found, ranked.user, ranked.item, self._n_items()), weights=weight)
+        )
 
     def score(self, X, y=None, sample_weight=None):
         """NDCG@10 of held-out rows, the mean over their users.

@@ -121,12 +121,12 @@ class TowerLearning(TowerEvaluation):
         return _rows(encoded, target, weight, used, self._params_of_fit["dtype"])
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, classes=None):
-        self._held_out = self._explicit = None
+        self._held_out = self._explicit = self._ranked = None
         self._held_out_weight = 1.0
         super()._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, classes)
         self._refresh()
         self._calibrate(self._judged)
-        self._held_out = self._explicit = self._judged = self._pairs = None
+        self._held_out = self._explicit = self._judged = self._pairs = self._ranked = None
 
     # ---- files ---------------------------------------------------------------------------
 

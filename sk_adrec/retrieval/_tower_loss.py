@@ -149,8 +149,9 @@ class TwoTowerLoss(nn.Module):
         else:
             place = uniform_negatives(len(self.drawable), (self.settings.n_negatives,), u.device)
             drawn = self.drawable[place]
-            z = (u @ v[drawn].T).masked_fill(_among(drawn, kept, held_out, len(v)), -torch.inf)
-            z_y = (u[row] * v[values]).sum(1)
+            had = _among(drawn, kept, held_out, len(self.item_share))
+            z = (u @ self.items(drawn).T).masked_fill(had, -torch.inf)
+            z_y = (u[row] * v).sum(1)
             each = torch.logaddexp(z.logsumexp(1)[row], z_y) - z_y
         assert held_out.x is not None
         each = each * held_out.x / self.held_out_weight

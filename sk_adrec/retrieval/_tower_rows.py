@@ -73,6 +73,23 @@ class Judged:
     pairs: Interactions
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """What lists of items for the users of validation rows are compared with.
+
+    Parameters
+    ----------
+    histories : Interactions
+        What was learned of each user.
+    user, item : ndarray of shape (n_pairs,)
+        The held-out items, each once: the number of the list, and of the item.
+    """
+
+    histories: Interactions
+    user: np.ndarray
+    item: np.ndarray
+
+
 class TowerRows(ClassifierMixin, BaseTorchEstimator):
     """The hooks of :class:`BaseTorchEstimator` that read, split, encode and choose rows.
 
@@ -84,6 +101,7 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
     _columns: TowerColumns
     _user_rows: Encoded
     _item_rows: Encoded
+    _ranked: Ranked | None = None
 
     # ---- hooks of BaseTorchEstimator -----------------------------------------------------
 
@@ -180,7 +198,7 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
 
     def _make_net(self, module, valid_rows, seed, batch_size, loading=False):
         if self.user_items and valid_rows is not None:
-            valid_rows = self._with_histories(valid_rows)
+            valid_rows = self._users_to_rank(valid_rows)
         return super()._make_net(module, valid_rows, seed, batch_size, loading)
 
     # ---- rows of the log -----------------------------------------------------------------
@@ -261,16 +279,30 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
         weight = histories.weight.astype(self._params_of_fit["dtype"], copy=False)
         return replace(rows, sparse=histories.matrix(weight))
 
-    def _with_histories(self, rows: TrainingRows) -> TrainingRows:
-        """Validation rows that are ranked, with what was learned of their users."""
+    def _users_to_rank(self, rows: TrainingRows) -> TrainingRows:
+        """A row for each user of validation rows; sets ``_ranked``, what their lists should hold.
+
+        Rows of users that fit has not seen stay apart.
+        """
         some = np.arange(len(rows.y)) if rows.rows is None else rows.rows
         positive = some[(rows.y[some, POSITIVE] == 1) & (rows.y[some, ITEM] >= 0)]
-        if len(positive):
-            some = positive[:: -(-len(positive) // N_RANKED)]
-        target = rows.y[some]
-        histories = without(self._pairs.take(target[:, USER]), target[:, ITEM])
-        encoded = self._with_items(rows.encoded.take(some), histories)
-        return TrainingRows(encoded, target, rows.weight[some])
+        y, n_items = rows.y[positive], self.log_.interactions.n_items
+        alone = len(self.log_.interactions.lengths) + np.arange(len(y))
+        _, first, user = np.unique(
+            np.where(y[:, USER] >= 0, y[:, USER], alone), return_index=True, return_inverse=True
+        )
+        weight = np.bincount(user, rows.weight[positive]) / np.bincount(user)
+        step = max(1, -(-len(first) // N_RANKED))
+        asked = user % step == 0
+        held_out = np.unique(user[asked] // step * np.int64(n_items) + y[asked, ITEM])
+        # Where nothing can be ranked, one row stands for the loss of none.
+        shown, weight = (positive[first[::step]], weight[::step]) if len(y) else (some[:1], [0.0])
+        histories = self._pairs.take(rows.y[shown, USER])
+        learned = histories.users() * np.int64(n_items) + histories.items
+        histories = histories.select(~np.isin(learned, held_out))
+        self._ranked = Ranked(histories, *np.divmod(held_out, n_items))
+        encoded = self._with_items(rows.encoded.take(shown), histories)
+        return TrainingRows(encoded, rows.y[shown], np.asarray(weight, dtype=rows.weight.dtype))
 
 
 def without(histories: Interactions, items: np.ndarray) -> Interactions:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
 from ..nn.batch import Lists
+from ..nn.sparse import unique_rows
 from ..preprocessing._encoded import Encoded, Schema
 
 # Least length of a vector that is normalised.
@@ -120,8 +121,8 @@ class Split(NamedTuple):
     ----------
     u : Tensor of shape (B, d)
         Vectors of users by a part of their items.
-    v : Tensor of shape (n_items, d)
-        Vectors of all items.
+    v : Tensor of shape (n_items, d), or of one row for each entry of `held_out`
+        Vectors of all items, or of those that are to be predicted.
     kept, held_out : Lists
         Numbers of the items that u has seen, and of the others.
     """
@@ -153,6 +154,9 @@ class TwoTowers(nn.Module):
         Vectors of length 1: products are cosines.
     held_out : float
         Share of a user's items that training predicts from the others, where batches have them.
+    all_items : bool
+        Whether that training needs the vectors of all items. If not, items that no user of a batch
+        has are not encoded, which a large catalogue makes worth while.
     **tower
         Of :class:`Tower`.
     """
@@ -161,10 +165,11 @@ class TwoTowers(nn.Module):
 
     def __init__(
         self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
-        held_out: float, **tower
+        held_out: float, all_items: bool, **tower
     ):  # fmt: skip
         super().__init__()
-        self.user, self.item, self.normalize, self.held_out = user, item, normalize, held_out
+        self.user, self.item, self.normalize = user, item, normalize
+        self.held_out, self.all_items = held_out, all_items
         table = FusedEmbedding(schema.cardinalities, d, std=_STD)
         self.user_tower = Tower(user.schema(schema), table, **tower)
         self.item_tower = Tower(item.schema(schema), table, **tower)
@@ -173,9 +178,12 @@ class TwoTowers(nn.Module):
         """The items that histories and softmax are of, by number."""
         self._log_rows, self._log_batch = rows, None
 
-    def log_items(self) -> Tensor:
-        """Outputs y of the item tower for the items of the log, shape (n_items, d)."""
+    def log_items(self, numbers: Tensor | None = None) -> Tensor:
+        """Outputs y of the item tower for items of the log by number, or for all, shape (n, d)."""
         device = self.item_tower.inputs.table.weight.device
+        if numbers is not None:
+            rows = self._log_rows.take(numbers.cpu().numpy())
+            return self.item_tower(Batch.from_encoded(rows, device))
         if self._log_batch is None or self._log_batch.categorical.device != device:
             self._log_batch = Batch.from_encoded(self._log_rows, device)
         return self.item_tower(self._log_batch)
@@ -184,7 +192,8 @@ class TwoTowers(nn.Module):
         """Vectors of users, shape (B, d), from a batch of the user's columns."""
         x = self.user_tower(batch)
         if batch.sparse is not None:
-            x = x + add_up(batch.sparse, self.log_items())
+            history, y = self._outputs_of(batch.sparse)
+            x = x + add_up(history, y)
         return self.finish(x)
 
     def items(self, batch: Batch) -> Tensor:
@@ -199,10 +208,15 @@ class TwoTowers(nn.Module):
 
     def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
         hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
-        kept, held_out = select(history, ~hidden), select(history, hidden)
-        y = self.log_items()
-        u = self.finish(self.user_tower(batch) + add_up(kept, y))
-        return Split(u, self.finish(y), kept, held_out)
+        rows, y = (history, self.log_items()) if self.all_items else self._outputs_of(history)
+        u = self.finish(self.user_tower(batch) + add_up(select(rows, ~hidden), y))
+        v = self.finish(y if self.all_items else y[rows.values[hidden].long()])
+        return Split(u, v, select(history, ~hidden), select(history, hidden))
+
+    def _outputs_of(self, history: Lists) -> tuple[Lists, Tensor]:
+        """Histories as rows of y, and the outputs y of the item tower for the items in them."""
+        numbers, rows = unique_rows(history.values, len(self._log_rows))
+        return replace(history, values=rows), self.log_items(numbers)
 
     def finish(self, x: Tensor) -> Tensor:
         """Outputs of a tower as vectors of users or items."""

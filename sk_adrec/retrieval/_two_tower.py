@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 
+from .._net import LinearDecay
 from .._validation import check_choice, check_dims, check_number
-from ..nn import Batch
 from ..nn.mlp import ACTIVATIONS
 from ..utils._docs import shared_docs
 from ._base import _SCORE_K
@@ -18,8 +18,10 @@ from ._tower_learning import TowerLearning
 from ._tower_loss import LossSettings, TwoTowerLoss
 from ._towers import Side, TwoTowers
 
-_LOSSES = ("in_batch", "softmax", "sampled_softmax", "bpr", "log_loss")
+_LOSSES = ("auto", "in_batch", "softmax", "sampled_softmax", "bpr", "log_loss")
 _COSINE_TEMPERATURE = 0.1
+# Items up to which loss="auto" compares a user's items with all.
+_MOST_FOR_SOFTMAX = 20_000
 # Rows of a batch that are compared with each other: their number squared is what a step costs.
 _MAX_BATCH = 1024
 
@@ -36,13 +38,14 @@ class TwoTowerRetriever(TowerLearning):
     %(user)s
     %(item)s
     user_features, item_features : list of str, default=None
-        All columns that the tower reads, ids included where they should be. None is the id alone.
-        A tower with attributes serves users or items that fit has not seen.
+        All columns that the tower reads, ids included where they should be. None is the id alone;
+        with `user_items` the user's tower then reads no column, since a user's items say more than
+        the id. A tower with attributes serves users or items that fit has not seen.
     user_items : bool, default=False
         Whether the user's tower also adds up the vectors of the items that the user has in the
         log, as in SVD++. Each pass over the users then predicts some of their items from the
-        others. Needs the loss "softmax" or "sampled_softmax". With ids only it is far better than
-        the user's id, which ``user_features=[]`` leaves out, and serves new users by `history`.
+        others, which needs the loss "softmax" or "sampled_softmax". With ids only it is far better
+        than the user's id, and serves new users by `history`.
     target_share : float, default=0.5
         Of `user_items` only: share of a user's items that a pass predicts. Lower it where
         histories are short.
@@ -59,7 +62,8 @@ class TwoTowerRetriever(TowerLearning):
     temperature : float, default=None
         Divides cosines or products in the loss; lower looks harder at the best negatives. None is
         0.1 for cosines and 1 for products. Tune it for cosines: 0.05 to 0.3.
-    loss : {"in_batch", "softmax", "sampled_softmax", "bpr", "log_loss"}, default="in_batch"
+    loss : {"auto", "in_batch", "softmax", "sampled_softmax", "bpr", "log_loss"}, default="auto"
+        "auto": "in_batch"; with `user_items` "softmax", above 20,000 items "sampled_softmax".
         "in_batch": the other rows of a batch are the negatives, with `n_negatives` uniform ones.
         "softmax": all items are, exact and fast for up to some ten thousand. "sampled_softmax":
         `n_negatives` uniform ones, for larger catalogues. "bpr": pairs with each of those.
@@ -87,6 +91,10 @@ class TwoTowerRetriever(TowerLearning):
     %(l2)s
     %(optimizer)s
     %(lr)s
+    lr_schedule : {"auto", "constant", "linear"}, default="auto"
+        "linear" lowers `lr` to 0 over `max_epochs`: vectors then settle, and a fit needs no luck
+        with where it stops, but fewer epochs must be asked for, not waited for. "auto" is "linear"
+        with `user_items`, else "constant".
     batch_size : "auto" or int, default="auto"
         Rows per step, or users with `user_items`. "auto" takes about 200 steps per pass, between
         64 and 1024 rows each. With "in_batch" it is the number of negatives as well.
@@ -96,7 +104,9 @@ class TwoTowerRetriever(TowerLearning):
         Stop when NDCG\ @10 on validation rows no longer rises, and restore the best epoch. "auto"
         is True above 1,000 rows and wherever fit gets `X_val`.
     %(validation_fraction)s
-    %(n_iter_no_change)s
+    n_iter_no_change : int, default=5
+        Passes without a better score on validation rows before the training stops. Lists of a few
+        thousand users are noisy: with fewer passes a fit ends sooner, and short of its best.
     %(grow_vocabulary)s
     %(device)s
     %(dtype)s
@@ -130,7 +140,8 @@ class TwoTowerRetriever(TowerLearning):
     Notes
     -----
     An item stands in the catalogue with the features of its last row, and so does a user that is
-    asked for by id. `validation_scores_` are NDCG\ @10.
+    asked for by id. `validation_scores_` are NDCG\ @10: of each held-out row on its own, or with
+    `user_items` of all that was held out of a user's items, the mean over users.
 
     Positives (and negatives) are kept, each pair once, to leave out what users have seen.
 
@@ -186,7 +197,7 @@ class TwoTowerRetriever(TowerLearning):
         dropout=0.0,
         similarity="cosine",
         temperature=None,
-        loss="in_batch",
+        loss="auto",
         n_negatives=256,
         negatives="auto",
         symmetric=False,
@@ -200,11 +211,12 @@ class TwoTowerRetriever(TowerLearning):
         l2=0.0,
         optimizer="auto",
         lr=3e-3,
+        lr_schedule="auto",
         batch_size="auto",
         max_epochs=20,
         early_stopping="auto",
         validation_fraction=0.1,
-        n_iter_no_change=2,
+        n_iter_no_change=5,
         grow_vocabulary=False,
         device="auto",
         dtype="float32",
@@ -239,6 +251,7 @@ class TwoTowerRetriever(TowerLearning):
         self.l2 = l2
         self.optimizer = optimizer
         self.lr = lr
+        self.lr_schedule = lr_schedule
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
@@ -264,13 +277,15 @@ class TwoTowerRetriever(TowerLearning):
         if self.temperature is not None:
             check_number("temperature", self.temperature, 0, closed="neither")
         check_choice("loss", self.loss, _LOSSES)
-        least = 0 if self.loss in ("in_batch", "softmax") else 1
+        draws = self.loss in ("sampled_softmax", "bpr", "log_loss")
+        least = 1 if draws or (self.user_items and self.loss == "auto") else 0
         check_number("n_negatives", self.n_negatives, least, integer=True)
         check_choice("negatives", self.negatives, ("auto", "log", "uniform"))
         for name in ("user_items", "symmetric", "logq_correction", "calibrate"):
             check_choice(name, getattr(self, name), (True, False))
         check_number("target_share", self.target_share, 0, 1, closed="neither")
-        if self.user_items and self.loss not in ("softmax", "sampled_softmax"):
+        check_choice("lr_schedule", self.lr_schedule, ("auto", "constant", "linear"))
+        if self.user_items and self.loss not in ("auto", "softmax", "sampled_softmax"):
             raise ValueError(
                 'user_items=True needs loss="softmax", or "sampled_softmax" for large catalogues, '
                 f"got {self.loss!r}"
@@ -289,6 +304,7 @@ class TwoTowerRetriever(TowerLearning):
             self.embedding_dim,
             self.similarity == "cosine",
             self.target_share,
+            self._loss_to_use() == "softmax",
             hidden_dims=self.hidden_dims,
             activation=self.activation,
             dropout=self.dropout,
@@ -301,8 +317,8 @@ class TwoTowerRetriever(TowerLearning):
         if temperature is None:
             temperature = _COSINE_TEMPERATURE if self.similarity == "cosine" else 1.0
         settings = LossSettings(
-            self.loss, temperature, self.n_negatives, self.symmetric, self.logq_correction,
-            self._uses_own_negatives(),
+            self._loss_to_use(), temperature, self.n_negatives, self.symmetric,
+            self.logq_correction, self._uses_own_negatives(),
         )  # fmt: skip
         return TwoTowerLoss(
             settings,
@@ -312,16 +328,27 @@ class TwoTowerRetriever(TowerLearning):
             self._params_of_fit["dtype"],
         )
 
+    def _loss_to_use(self) -> str:
+        if self.loss != "auto":
+            return self.loss
+        if not self.user_items:
+            return "in_batch"
+        few = self.log_.interactions.n_items <= _MOST_FOR_SOFTMAX
+        return "softmax" if few else "sampled_softmax"
+
+    def _make_net(self, module, valid_rows, seed, batch_size, loading=False):
+        net = super()._make_net(module, valid_rows, seed, batch_size, loading)
+        if self.lr_schedule == "linear" or (self.lr_schedule == "auto" and self.user_items):
+            net.callbacks.append(LinearDecay())
+        return net
+
     def _validation_metrics(self):
         return [(self._stop_metric, self._validation_ndcg)]
 
     def _vectors_of_items(self, numbers: torch.Tensor | None) -> torch.Tensor:
         """Vectors of items of the log by number, or of all."""
         module = self.net_.module_
-        if numbers is None:
-            return module.finish(module.log_items())
-        rows = self._item_rows.take(numbers.cpu().numpy())
-        return module.items(Batch.from_encoded(rows, self.net_.device))
+        return module.finish(module.log_items(numbers))
 
     # ---- scikit-learn --------------------------------------------------------------------
 

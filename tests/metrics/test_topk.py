@@ -252,7 +252,7 @@ def test_errors_of_options():
         metrics.recall_at_k([[1]], [1], 1, empty="nan")
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
         metrics.recall_at_k([[1]], [1], 1, sample_weight=[-1])
-    with pytest.raises(ValueError, match="sample_weight must have one entry for each of the 1 rows"):
+    with pytest.raises(ValueError, match="sample_weight must have one entry for each"):
         metrics.recall_at_k([[1]], [1], 1, sample_weight=[1, 1])
 
 

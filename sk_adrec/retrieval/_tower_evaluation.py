@@ -17,7 +17,7 @@ from ._calibration import N_PAIRS, fit_curve
 from ._interactions import Interactions
 from ._log import read_labels
 from ._top_k import blocks, map_blocks, n_threads
-from ._tower_rows import N_RANKED, Judged, without
+from ._tower_rows import N_RANKED, Judged, Ranked, without
 from ._tower_search import TowerSearch
 from ._towers import ITEM, POSITIVE, USER
 
@@ -108,7 +108,7 @@ class TowerEvaluation(TowerSearch):
         """NDCG@10 of one positive each, among all items but the user's others; or of users."""
         self._refresh()
         if self._ranked is not None:
-            return self._ndcg_of_users(output[:, : output.shape[1] // 2], weight)
+            return self._ndcg_of_users(self._ranked, output[:, : output.shape[1] // 2], weight)
         rows = np.flatnonzero((y[:, POSITIVE] == 1) & (y[:, ITEM] >= 0))
         if not len(rows):
             return 0.0
@@ -129,9 +129,8 @@ class TowerEvaluation(TowerSearch):
         map_blocks(rank, blocks(len(rows), self._n_items()), n_threads(None))
         return float(np.average(gain, weights=weight[rows]))
 
-    def _ndcg_of_users(self, vectors, weight) -> float:
+    def _ndcg_of_users(self, ranked: Ranked, vectors, weight) -> float:
         """Mean NDCG@10 of what was held out of each user's items, among all but the others."""
-        ranked = self._ranked
         if not len(ranked.item):
             return 0.0
         found, _ = self._search(vectors, ranked.histories, _SCORE_K)

@@ -296,13 +296,15 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
         asked = user % step == 0
         held_out = np.unique(user[asked] // step * np.int64(n_items) + y[asked, ITEM])
         # Where nothing can be ranked, one row stands for the loss of none.
-        shown, weight = (positive[first[::step]], weight[::step]) if len(y) else (some[:1], [0.0])
+        shown, weight = positive[first[::step]], weight[::step]
+        if not len(shown):
+            shown, weight = some[:1], np.zeros(1)
         histories = self._pairs.take(rows.y[shown, USER])
         learned = histories.users() * np.int64(n_items) + histories.items
         histories = histories.select(~np.isin(learned, held_out))
         self._ranked = Ranked(histories, *np.divmod(held_out, n_items))
         encoded = self._with_items(rows.encoded.take(shown), histories)
-        return TrainingRows(encoded, rows.y[shown], np.asarray(weight, dtype=rows.weight.dtype))
+        return TrainingRows(encoded, rows.y[shown], weight.astype(rows.weight.dtype))
 
 
 def without(histories: Interactions, items: np.ndarray) -> Interactions:

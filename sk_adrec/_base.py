@@ -10,17 +10,19 @@ from __future__ import annotations
 import copy
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._batches import TrainingRows, forward_batches
+from ._files import NetFiles, plain_params
+from ._level import settle
 from ._net import LogNet, ProgressBar, RestoreBest
 from ._validation import (
     EARLY_STOPPING_ROWS,
@@ -44,8 +46,6 @@ _PREDICT_BATCH = 16_384
 _STEPS_PER_EPOCH, _BATCH_RANGE = 200, (64, 4096)
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
 _SPREAD = 0.1
-# Types of hyper-parameters that a file keeps as they were in fit.
-_PLAIN = (bool, int, float, str, np.number, np.bool_, type(None))
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
@@ -53,7 +53,7 @@ _OWN_NET_PARAMS = {
 }  # fmt: skip
 
 
-class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
+class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
     """An estimator on raw logs whose model is a torch module.
 
     A subclass declares these hyper-parameters in its own ``__init__``: categorical_features,
@@ -159,7 +159,9 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         return _rows(encoded, target, weight, train, self.dtype)
 
     def _settle(self, rows: TrainingRows, spread: float | None = None) -> None:
-        """What is left to learn once the net is trained; see `shift_to_mean` for `spread`."""
+        """Bring mean predictions to mean labels once the net is trained."""
+        forward = partial(self._forward_encoded, rows.encoded, None)
+        settle(self.net_.module_, forward, rows, spread)
 
     def _judge(self, valid_rows: TrainingRows) -> None:
         """Warn where the validation scores of a fit say that something is wrong."""
@@ -199,8 +201,7 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         check_validation_arguments(X_val, y_val, sample_weight_val)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-        params = self.get_params(deep=False)
-        self._params_of_fit = {k: _plain(v) for k, v in params.items() if _is_plain(v)}
+        self._params_of_fit = plain_params(self)
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
         if classes is not None:
             self.classes_ = np.unique(classes)
@@ -487,64 +488,6 @@ class BaseTorchEstimator(BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-    # ---- files ---------------------------------------------------------------------------
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        net = state.pop("net_", None)
-        if net is None:
-            return state
-        encoder, module = state.pop("encoder_"), net.module_
-        # What two parts share is one array, so that it is written once.
-        arrays: dict[Any, np.ndarray] = {}
-        state["_saved"] = {
-            "module": {
-                k: arrays.setdefault(
-                    (v.data_ptr(), v.shape) if v.numel() else k, v.detach().cpu().numpy()
-                )
-                for k, v in module.state_dict().items()
-            },
-            "encoder": None if encoder is None else encoder.to_state(),
-        }
-        if isinstance(net.optimizer_, RowSparseAdam):
-            state["_saved"]["optimizer"] = net.optimizer_.memory()
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_saved", None)
-        super().__setstate__(state)
-        if saved is None:
-            return
-        self.encoder_ = (
-            None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
-        )
-        with torch.random.fork_rng():
-            # The module is that of the fit, whatever set_params has changed since.
-            now = dict(vars(self))
-            vars(self).update(self._params_of_fit)
-            module = self._new_module()
-            vars(self).update(now)
-            module.load_state_dict({k: torch.tensor(v) for k, v in saved["module"].items()})
-            net = self._make_net(module, None, 0, self._rows_per_batch(1), loading=True)
-            self.net_ = net.initialize()
-        if isinstance(net.optimizer_, RowSparseAdam):
-            net.optimizer_.remember(saved.get("optimizer", []))
-        self.net_.module_.eval()
-
-
-def _is_plain(value) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_plain(entry) for entry in value)
-    return isinstance(value, _PLAIN)
-
-
-def _plain(value):
-    """A hyper-parameter that nobody can change, without types of numpy."""
-    if isinstance(value, list | tuple):
-        return tuple(_plain(entry) for entry in value)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _rows(encoded, target, weight, rows, dtype) -> TrainingRows:

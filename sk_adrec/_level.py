@@ -22,10 +22,33 @@ _BEYOND_CHANCE = 4.0
 _MOST_ROWS = 1_000_000
 
 
-def rows_for_level(rows: TrainingRows) -> np.ndarray:
-    """Row numbers of the encoded rows to settle the level on."""
-    numbers = np.arange(len(rows.encoded)) if rows.rows is None else rows.rows
-    return numbers[:: -(-len(numbers) // _MOST_ROWS)]
+def settle(module, forward, rows: TrainingRows, spread: float | None = None) -> None:
+    """Move a module's ``output_biases``, if it names any, to where mean labels are predicted.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Each of K biases is added to all log odds of a stage, given the stage before it.
+    forward : callable
+        Row numbers of the encoded rows -> logits of shape (n,) or (n, K).
+    rows : TrainingRows
+        With y of shape (n,) or (n, K), NaN where it is not known.
+    spread : float or None, default=None
+        As in `shift_to_mean`.
+    """
+    biases = getattr(module, "output_biases", None)
+    if biases is None:
+        return
+    at = np.arange(len(rows.encoded)) if rows.rows is None else rows.rows
+    at = at[:: -(-len(at) // _MOST_ROWS)]
+    logits, y = (part.reshape(len(at), -1) for part in (forward(at), rows.y[at]))
+    weight, before = rows.weight[at], np.ones(len(at))
+    with torch.no_grad():
+        for bias, z, labels in zip(biases, logits.T, y.T):
+            known = ~np.isnan(labels)
+            shift = shift_to_mean(z[known], labels[known], weight[known], before[known], spread)
+            before = before * expit(z + shift)
+            bias += shift
 
 
 def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
@@ -64,10 +87,3 @@ def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
     if shift**2 > _BEYOND_CHANCE**2 * (spread**2 + variance):
         return shift
     return shift * spread**2 / (spread**2 + variance)
-
-
-def add_to_biases(biases, shifts) -> None:
-    """Add a number to each one-element parameter."""
-    with torch.no_grad():
-        for bias, shift in zip(biases, shifts):
-            bias += shift

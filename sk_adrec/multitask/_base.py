@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
-from .._level import add_to_biases, rows_for_level, shift_to_mean
 from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
 from ..losses import EntireSpaceLoss
 from ._target import (
@@ -170,22 +169,6 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
             if reached != given:
                 metrics.append((f"{reached}_auc", partial(_auc_reached, k=k)))
         return metrics
-
-    def _settle(self, rows, spread=None):
-        biases = getattr(self.net_.module_, "output_biases", None)
-        if biases is None:
-            return
-        at = rows_for_level(rows)
-        logits = self._forward_encoded(rows.encoded, rows=at)
-        y, weight = rows.y[at], rows.weight[at]
-        before, shifts = np.ones(len(at)), []
-        for k in range(self.n_stages_):
-            known = ~np.isnan(y[:, k])
-            shifts.append(
-                shift_to_mean(logits[known, k], y[known, k], weight[known], before[known], spread)
-            )
-            before = before * expit(logits[:, k] + shifts[k])
-        add_to_biases(biases, shifts)
 
     def _judge(self, valid_rows):
         y, weight = valid_rows.labels

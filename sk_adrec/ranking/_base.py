@@ -7,7 +7,6 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
-from .._level import add_to_biases, rows_for_level, shift_to_mean
 from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import check_choice, warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
@@ -47,13 +46,9 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
         return [("auc", _auc)]
 
     def _settle(self, rows, spread=None):
-        biases = getattr(self.net_.module_, "output_biases", None)
-        if biases is None or not isinstance(self.net_.criterion_, LogLoss):
-            return
-        at = rows_for_level(rows)
-        logits = self._forward_encoded(rows.encoded, rows=at)
-        shift = shift_to_mean(logits, rows.y[at], rows.weight[at], spread=spread)
-        add_to_biases(biases, [shift])
+        # What another loss predicts is not meant to be a rate.
+        if isinstance(self.net_.criterion_, LogLoss):
+            super()._settle(rows, spread)
 
     def _judge(self, valid_rows):
         if self.loss == "log_loss":

@@ -267,20 +267,13 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         both = target & (users >= 0) & (items >= 0)
         target[both] = self.log_.interactions.weight_of(users[both], items[both]) == 0
         if not target.any():
-            warnings.warn(
-                "score is 0: X holds no pair of user and item that fit has not seen. Pass rows "
-                "that were held out.",
-                UndefinedMetricWarning,
-                stacklevel=2,
-            )
-            return 0.0
+            return nothing_held_out()
         _, first, group = np.unique(user.codes[target], return_index=True, return_inverse=True)
         found, _ = self._search(self.log_.interactions, users[target][first], _SCORE_K)
-        # A target counts once, in however many rows; unknown ones are apart by their own codes.
-        pair = np.unique(group * np.int64(len(item.values)) + item.codes[target], return_index=True)
-        ndcg = _ndcg(found, group[pair[1]], items[target][pair[1]], self._n_items())
-        mean = np.bincount(group, weight[target]) / np.bincount(group)
-        return float(np.average(ndcg, weights=mean))
+        # Unknown items are apart by their own codes.
+        return mean_ndcg(
+            found, group, items[target], item.codes[target], weight[target], self._n_items()
+        )
 
     # ---- scikit-learn --------------------------------------------------------------------
 
@@ -321,6 +314,34 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def nothing_held_out() -> float:
+    """The score of rows that hold nothing to find, with a warning for who called `score`."""
+    warnings.warn(
+        "score is 0: X holds no pair of user and item that fit has not seen. Pass rows that were "
+        "held out.",
+        UndefinedMetricWarning,
+        stacklevel=3,
+    )
+    return 0.0
+
+
+def mean_ndcg(found, user, position, item, weight, n_items) -> float:
+    """Mean NDCG of users, each with the mean weight of its rows.
+
+    Parameters
+    ----------
+    found : ndarray of shape (n_users, k)
+        Positions of the recommended items.
+    user, position, item, weight : ndarrays of shape (n_rows,)
+        Rows held out: the number of the user, the item's position (-1 unknown) and its own code,
+        by which a target counts once, in however many rows.
+    n_items : int
+    """
+    pair = np.unique(user * np.int64(item.max() + 1) + item, return_index=True)[1]
+    ndcg = _ndcg(found, user[pair], position[pair], n_items)
+    return float(np.average(ndcg, weights=np.bincount(user, weight) / np.bincount(user)))
 
 
 def _ndcg(found, group, target, n_items) -> np.ndarray:

@@ -31,6 +31,13 @@ class CatalogueSearch(metaclass=ABCMeta):
     def _similarity_to(self, items: np.ndarray) -> np.ndarray:
         """Similarity of all items to each of some, shape (n, n_items); -inf where there is none."""
 
+    def _allowed(self, candidates) -> np.ndarray | None:
+        """Positions of the candidates that are in the catalogue; None where all items are."""
+        if candidates is None:
+            return None
+        codes = self._item_codes(read_ids(as_table(candidates, "candidates"), 0))
+        return np.unique(codes[codes >= 0])
+
     def similar_items(self, items, k=10):
         """The k items most similar to each item, itself left out.
 
@@ -152,10 +159,7 @@ class HistorySearch(CatalogueSearch):
         check_number("k", k, 1, integer=True)
         table = as_table(users, "users")
         histories, row = self._histories(read_ids(table, 0), history)
-        allowed = None
-        if candidates is not None:
-            codes = self._item_codes(read_ids(as_table(candidates, "candidates"), 0))
-            allowed = np.unique(codes[codes >= 0])
+        allowed = self._allowed(candidates)
         positions, scores = self._search(histories, row, k, exclude_seen, allowed)
         if not as_frame:
             return decode(self._catalogue(), positions), scores

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_X
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._vocabulary import FIRST_KNOWN
-from ._base import _SCORE_K, BaseRetriever, _ndcg
+from ._base import _SCORE_K, BaseRetriever, _ndcg, mean_ndcg, nothing_held_out
 from ._calibration import N_PAIRS, fit_curve
 from ._interactions import Interactions
 from ._log import read_labels
@@ -167,13 +164,7 @@ class TowerEvaluation(TowerSearch):
         both = target & (users >= 0) & (logged >= 0)
         target[both] = pairs.weight_of(users[both], logged[both]) == 0
         if not target.any():
-            warnings.warn(
-                "score is 0: X holds no pair of user and item that fit has not seen. Pass rows "
-                "that were held out.",
-                UndefinedMetricWarning,
-                stacklevel=2,
-            )
-            return 0.0
+            return nothing_held_out()
         user, item = rows.users.codes[target], rows.items.codes[target]
         _, first, group = np.unique(user, return_index=True, return_inverse=True)
         first = np.flatnonzero(target)[first]
@@ -182,10 +173,7 @@ class TowerEvaluation(TowerSearch):
         found, _ = self._search(
             self._vectors(self._with_items(part, seen), "users"), seen, _SCORE_K
         )
-        pair = np.unique(group * np.int64(len(rows.items.values)) + item, return_index=True)[1]
-        ndcg = _ndcg(found, group[pair], items[target][pair], self._n_items())
-        mean = np.bincount(group, weight[target]) / np.bincount(group)
-        return float(np.average(ndcg, weights=mean))
+        return mean_ndcg(found, group, items[target], item, weight[target], self._n_items())
 
 
 def _draw(rng, rows):

@@ -66,10 +66,7 @@ class TowerSearch(TowerVectors):
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
         asked = self._read_users(users, history)
-        allowed = None
-        if candidates is not None:
-            found = self._item_codes(read_ids(as_table(candidates, "candidates"), 0))
-            allowed = np.unique(found[found >= 0])
+        allowed = self._allowed(candidates)
         seen = asked.histories if exclude_seen else None
         positions, scores = self._search(asked.vectors, seen, k, allowed, asked.popular)
         if not as_frame:

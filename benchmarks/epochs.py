@@ -66,12 +66,12 @@ def python_of(library):
     return str(python)
 
 
-def run(library, data, directory, *, lr, epochs, model="fm", max_rows=None):
+def run(library, data, directory, *, lr, epochs, model="fm", max_rows=None, batch_size=BATCH_SIZE):
     """The report of one library's runner, see ``README.md``."""
     output = Path(directory) / "report.json"
     command = [python_of(library), str(HERE / "peers" / f"run_{library}.py"), str(data)]
     command += ["--model", model, "--output", str(output), "--lr", str(lr)]
-    command += ["--epochs", str(epochs), "--batch-size", str(BATCH_SIZE)]
+    command += ["--epochs", str(epochs), "--batch-size", str(batch_size)]
     command += ["--embedding-dim", "16", "--threads", "2"]
     if max_rows is not None:
         command += ["--max-rows", str(max_rows)]
@@ -80,7 +80,7 @@ def run(library, data, directory, *, lr, epochs, model="fm", max_rows=None):
     if done.returncode:
         raise RuntimeError(f"{library} failed:\n{done.stderr[-2000:]}")
     report = json.loads(output.read_text())
-    steps = -(-report["n_train"] // BATCH_SIZE)
+    steps = -(-report["n_train"] // batch_size)
     report["seconds_per_step"] = float(np.median(report["seconds_per_epoch"])) / steps
     aucs = {name: value for name, value in report.items() if name.startswith("auc")}
     print(
@@ -91,7 +91,7 @@ def run(library, data, directory, *, lr, epochs, model="fm", max_rows=None):
     return report
 
 
-def run_all(model, arrays, libraries, learning_rates, max_rows=None):
+def run_all(model, arrays, libraries, learning_rates, max_rows=None, batch_size=BATCH_SIZE):
     """The reports of all libraries, at each learning rate; of NextRec 25 steps at the first."""
     reports = []
     with tempfile.TemporaryDirectory() as directory:
@@ -105,7 +105,16 @@ def run_all(model, arrays, libraries, learning_rates, max_rows=None):
                         continue
                     epochs, rows = 1, min(NEXTREC_ROWS, max_rows or NEXTREC_ROWS)
                 reports.append(
-                    run(library, data, directory, lr=lr, epochs=epochs, model=model, max_rows=rows)
+                    run(
+                        library,
+                        data,
+                        directory,
+                        lr=lr,
+                        epochs=epochs,
+                        model=model,
+                        max_rows=rows,
+                        batch_size=batch_size,
+                    )
                 )
     return reports
 

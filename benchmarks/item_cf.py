@@ -2,7 +2,9 @@
 
     python benchmarks/item_cf.py beauty --data DATA        # grid on validation, test read once
     python benchmarks/item_cf.py ml-1m-lcfn --data DATA
-    python benchmarks/item_cf.py speed --data DATA --log ml-1m      # or zipf, without data
+    python benchmarks/item_cf.py speed --data DATA --log ml-1m
+    python benchmarks/item_cf.py speed --log purchases     # Complete Journey; without DATA
+    python benchmarks/item_cf.py speed --log zipf          # 20M synthetic rows; without DATA
     python benchmarks/make_envs.py implicit skrecsys       # before the first `speed`
 
 DATA (or the variable SK_ADREC_BENCHMARK_DATA) is a folder with ``beauty-bert4rec``, ``ml-1m-lcfn``
@@ -27,9 +29,11 @@ import numpy as np
 import pandas as pd
 import protocol
 from make_envs import HERE, peer_python
+from scipy import sparse
 from sklearn.model_selection import GridSearchCV
 
 from sk_adrec import EASERetriever, ItemCF
+from sk_adrec.datasets import load_complete_journey_purchases
 
 PEERS = ("implicit", "skrecsys")
 N_NEIGHBORS, K = 100, 10
@@ -138,6 +142,10 @@ def read_log(name, data):
     """Users and items of a log to time."""
     if name == "zipf":
         return zipf_log()
+    if name == "purchases":
+        log = load_complete_journey_purchases(weeks=range(1, 54)).data
+        pairs = log[["household_id", "product_id"]].drop_duplicates()
+        return tuple(pairs[column].astype("int64").to_numpy() for column in pairs)
     ratings = pd.read_parquet(data / "ml-1m" / "ratings.parquet", columns=["user_id", "movie_id"])
     return ratings["user_id"].to_numpy(), ratings["movie_id"].to_numpy()
 
@@ -152,22 +160,64 @@ def speed(name, data, repeats, n_users):
     with np.load(path) as arrays:
         log = pd.DataFrame({"user_id": arrays["user"], "item_id": arrays["item"]})
     users = np.unique(log["user_id"])[:n_users]
-    runs = {peer: [] for peer in ("sk_adrec", *PEERS)}
+    runs, neighbors = {peer: [] for peer in ("sk_adrec", *PEERS)}, {}
     ItemCF(n_neighbors=N_NEIGHBORS).fit(log.head(1000))  # numba compiles, or loads its cache
-    for _ in range(repeats):
-        runs["sk_adrec"].append(time_ours(log, users))
+    for repeat in range(repeats):
+        seconds, model = time_ours(log, users)
+        runs["sk_adrec"].append(seconds)
         for peer in PEERS:
+            found = protocol.CACHE / f"neighbors_{peer}.npz"
             python = peer_python(peer, HERE / ".envs")
             command = [python, HERE / "peers" / f"run_{peer}.py", path]
             command += ["--k", str(K), "--neighbors", str(N_NEIGHBORS), "--users", str(n_users)]
+            command += ["--save", found] if repeat == 0 else []
             command = list(map(str, command))
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs[peer].append(json.loads(done.stdout.splitlines()[-1]))
-    return {"pairs": len(log), "users_served": len(users), "k": K, "runs": runs}
+            if repeat == 0:
+                neighbors[peer] = compare_neighbors(model, found)
+                found.unlink()
+        print({peer: one[-1] for peer, one in runs.items()}, flush=True)
+    return {
+        "pairs": len(log), "users": int(log["user_id"].nunique()),
+        "items": int(log["item_id"].nunique()), "users_served": len(users), "k": K,
+        "n_neighbors": N_NEIGHBORS, "runs": runs, "neighbors": neighbors,
+    }  # fmt: skip
+
+
+def compare_neighbors(model, path):
+    """How far a peer's lists of similarities are from ours, and how many neighbours are the same.
+
+    Of items that are equally similar any may be kept: similarities are compared place by place.
+    """
+    with np.load(path) as found:
+        items = model.items_.argsort()[np.searchsorted(np.sort(model.items_), found["items"])]
+        csr = found["data"].astype(np.float32), found["indices"], found["indptr"]
+        peer = sparse.csr_matrix(csr, shape=(len(items),) * 2).tocoo()
+    keep = (peer.row != peer.col) & (peer.data > 0)
+    row, column, data = items[peer.row[keep]], items[peer.col[keep]], peer.data[keep]
+    ours = model.similarity_.tocoo()
+    same = np.isin(row * np.int64(len(items)) + column, ours.row * np.int64(len(items)) + ours.col)
+    values = [by_place(ours.row, ours.data, len(items)), by_place(row, data, len(items))]
+    return {
+        "largest_difference": float(np.abs(values[0] - values[1]).max()),
+        "same_neighbors": float(same.mean()), "ours": ours.nnz, "peers": len(row),
+    }  # fmt: skip
+
+
+def by_place(row, data, n_items):
+    """Similarities of each item, the largest first, shape (n_items, N_NEIGHBORS)."""
+    order = np.lexsort((-data, row))
+    row, data = row[order], data[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    values = np.zeros((n_items, N_NEIGHBORS), dtype=np.float32)
+    kept = place < N_NEIGHBORS
+    values[row[kept], place[kept]] = data[kept]
+    return values
 
 
 def time_ours(log, users):
-    """Seconds of this library."""
+    """Seconds of this library, and the model."""
     start, cpu = time.perf_counter(), time.process_time()
     model = ItemCF(n_neighbors=N_NEIGHBORS, random_state=0).fit(log)
     middle, middle_cpu = time.perf_counter(), time.process_time()
@@ -178,19 +228,21 @@ def time_ours(log, users):
         "fit_cpu_seconds": middle_cpu - cpu,
         "recommend_seconds": end - middle,
         "recommend_cpu_seconds": time.process_time() - middle_cpu,
-    }
+    }, model
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("beauty", "ml-1m-lcfn", "speed"))
     parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
-    parser.add_argument("--log", choices=("ml-1m", "zipf"), default="ml-1m", help="for speed")
+    parser.add_argument(
+        "--log", choices=("ml-1m", "purchases", "zipf"), default="ml-1m", help="for speed"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="for speed: the least counts")
     parser.add_argument("--users", type=int, default=50_000, help="for speed: served, at most")
     parser.add_argument("--output", type=Path, help="default: results/item_cf_<what>.json")
     args = parser.parse_args()
-    needs_data = args.what != "speed" or args.log != "zipf"
+    needs_data = args.what != "speed" or args.log == "ml-1m"
     if args.data is None and needs_data:
         parser.error("--data, or SK_ADREC_BENCHMARK_DATA, must name the folder of the data sets")
     if args.what == "speed":

@@ -27,7 +27,8 @@ PEERS = {
     "nextrec": ["nextrec==0.6.14"],
     "fuxictr": ["fuxictr==2.3.10"],
     "rectools": ["rectools[torch]==0.19.0"],
-    "implicit": ["implicit==0.7.3"],
+    # pandas numbers the raw ids for it.
+    "implicit": ["implicit==0.7.3", "pandas"],
     "skrecsys": ["skrecsys==0.9.0"],
 }
 WITHOUT_TORCH = ("implicit", "skrecsys")

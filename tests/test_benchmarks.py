@@ -507,7 +507,7 @@ def test_nextrec_trains_part_of_an_epoch_once(scripts, monkeypatch):
     calls = []
     monkeypatch.setattr(epochs, "run", lambda library, *_, **how: calls.append((library, how)))
     epochs.run_all("deepfm", {"y": np.zeros(1)}, ["sk_adrec", "nextrec"], [0.001, 0.005])
-    whole = {"epochs": 3, "model": "deepfm", "max_rows": None}
+    whole = {"epochs": 3, "model": "deepfm", "max_rows": None, "batch_size": 4096}
     assert calls == [
         ("sk_adrec", {"lr": 0.001, **whole}),
         ("nextrec", {"lr": 0.001, **whole, "epochs": 1, "max_rows": epochs.NEXTREC_ROWS}),

@@ -25,6 +25,7 @@ LINUX = platform.system() == "Linux"
 # Rows scored at once; attention over lists holds some hundred numbers an entry.
 SCORING_ROWS, SCORING_ROWS_WITH_LISTS = 65_536, 4096
 HIDDEN_DIMS = {"fm": [], "deepfm": [256, 128], "din": [200, 80], "esmm": [128, 64]}
+HIDDEN_DIMS |= {"dssm": [64, 16], "dssm_in_batch": [64, 16]}
 CONFIG = ("embedding_dim", "hidden_dims", "attention_hidden_dims", "batch_size", "epochs", "lr")
 CONFIG += ("l2", "seed", "threads")
 
@@ -41,7 +42,7 @@ def parse_args(models, argv=None):
         type=int,
         nargs="+",
         help="of the MLP, or of each tower; by default 256 128 (deepfm), 200 80 (din), "
-        "128 64 (esmm)",
+        "128 64 (esmm), 64 16 (dssm)",
     )
     parser.add_argument("--attention-hidden-dims", type=int, nargs="+", default=[80, 40])
     parser.add_argument("--batch-size", type=int, default=4096)

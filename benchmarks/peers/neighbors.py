@@ -26,6 +26,14 @@ class Clock:
         return result
 
 
+def save(path, similarity, items):
+    """Keep a CSR matrix of similarities, row i those of item i's neighbours, and the items' ids."""
+    np.savez(
+        path, items=items, indptr=similarity.indptr, indices=similarity.indices,
+        data=similarity.data,
+    )  # fmt: skip
+
+
 def run(measure):
     """Read the command line, measure, and print one line of JSON.
 
@@ -40,6 +48,7 @@ def run(measure):
     parser.add_argument("--neighbors", type=int, default=100)
     parser.add_argument("--users", type=int, default=50_000, help="users served, at most")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save", type=Path, help=".npz for the neighbours that were found")
     args = parser.parse_args()
     with np.load(args.data) as arrays:
         user, item = arrays["user"], arrays["item"]

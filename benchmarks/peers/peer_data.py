@@ -67,6 +67,8 @@ class Data:
     lists_train, lists_test : dict of int to Lists
         Histories by the field whose table they share; entry t of all of a row's lists describes
         the same event.
+    n_user_fields : int
+        The first so many fields describe the user, the others the item: what two towers read.
     """
 
     X_train: np.ndarray
@@ -79,6 +81,7 @@ class Data:
     Z_test: np.ndarray
     lists_train: dict = field(default_factory=dict)
     lists_test: dict = field(default_factory=dict)
+    n_user_fields: int = 1
 
     @property
     def names(self):
@@ -159,6 +162,7 @@ def load_data(path, model="fm", max_rows=None, seed=0):
             cardinalities=[int(c) for c in arrays["cardinalities"]],
             **{f"Z_{part}": _numbers(arrays, part, model) for part in ("train", "test")},
             **{f"lists_{part}": _lists(arrays, part, model) for part in ("train", "test")},
+            n_user_fields=int(arrays["n_user_fields"]) if "n_user_fields" in arrays.files else 1,
         )
     _check(data)
     if (data.y_train.ndim == 2) != (model in TWO_LABELS):

@@ -8,17 +8,22 @@ from scipy import sparse
 
 
 def measure(user, item, args, clock):
-    """Raw ids are factorised by pandas into a CSR matrix; then fit, and recommend in one call."""
+    """Raw ids are factorised by pandas into a CSR matrix; then fit, and recommend in one call. An
+    item is its own first neighbour, so that one more is asked for.
+    """
 
     def matrix():
-        rows, columns = pd.factorize(user)[0], pd.factorize(item)[0]
-        return sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)))
+        rows, (columns, ids) = pd.factorize(user)[0], pd.factorize(item)
+        ones = np.ones(len(rows), dtype=np.float32)
+        return sparse.csr_matrix((ones, (rows, columns))), ids
 
-    X = clock.time("encode", matrix)
-    model = CosineRecommender(K=args.neighbors, num_threads=args.threads)
+    X, items = clock.time("encode", matrix)
+    model = CosineRecommender(K=args.neighbors + 1, num_threads=args.threads)
     clock.time("fit", lambda: model.fit(X, show_progress=False))
     users = np.arange(min(args.users, X.shape[0]))
     clock.time("recommend", lambda: model.recommend(users, X[users], N=args.k))
+    if args.save is not None:
+        neighbors.save(args.save, sparse.csr_matrix(model.similarity), items)
 
 
 if __name__ == "__main__":

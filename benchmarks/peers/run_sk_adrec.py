@@ -22,6 +22,14 @@ MODELS = {
     "deepfm": ("DeepFMClassifier", "fused table, relu"),
     "din": ("DINClassifier", "fused table, relu, softmax over the events of flat histories"),
     "esmm": ("ESMMEstimator", "fused table, relu"),
+    "dssm": ("TwoTowerRetriever", "fused table, relu, pairs of either label"),
+    "dssm_in_batch": ("TwoTowerRetriever", "fused table, relu, logQ correction"),
+}
+
+# In-batch negatives alone, as the peer has them.
+LOSSES = {
+    "dssm": {"loss": "log_loss", "negatives": "log"},
+    "dssm_in_batch": {"loss": "in_batch", "n_negatives": 0},
 }
 
 
@@ -42,6 +50,13 @@ def make_model(data, args):
     params = {}
     if args.hidden_dims:
         params["hidden_dims"] = tuple(args.hidden_dims)
+    if args.model.startswith("dssm"):
+        # The peer's last layer is the vector; here that is as wide as an embedding.
+        params["hidden_dims"] = tuple(args.hidden_dims[:-1])
+        users, items = data.names[: data.n_user_fields], data.names[data.n_user_fields :]
+        params |= {"user": users[0], "item": items[0]}
+        params |= {"user_features": users, "item_features": items, "calibrate": False}
+        params |= LOSSES[args.model]
     if args.model == "din":
         params["attention_hidden_dims"] = tuple(args.attention_hidden_dims)
         params["share_vocabulary"] = data.lists

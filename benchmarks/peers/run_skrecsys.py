@@ -12,6 +12,8 @@ def measure(user, item, args, clock):
     clock.time("fit", lambda: model.fit(X))
     users = np.unique(user)[: args.users]
     clock.time("recommend", lambda: model.recommend(users, n_recommendations=args.k))
+    if args.save is not None:
+        neighbors.save(args.save, model.similarity_, np.unique(item))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import torch
 from torch_rechub.basic.features import DenseFeature, SequenceFeature, SparseFeature
 from torch_rechub.basic.layers import FM as PairwiseInteractions
 from torch_rechub.basic.layers import LR, EmbeddingLayer
+from torch_rechub.models.matching import DSSM
 from torch_rechub.models.multi_task import ESMM
 from torch_rechub.models.ranking import DIN, DeepFM
-from torch_rechub.trainers import CTRTrainer, MTLTrainer
+from torch_rechub.trainers import CTRTrainer, MatchTrainer, MTLTrainer
 from torch_rechub.utils.data import DataGenerator
 
 
@@ -55,6 +56,10 @@ class Clocked:
 
 class ClockedCTRTrainer(Clocked, CTRTrainer):
     """CTRTrainer on the clock."""
+
+
+class ClockedMatchTrainer(Clocked, MatchTrainer):
+    """MatchTrainer on the clock."""
 
 
 class ClockedMTLTrainer(Clocked, MTLTrainer):
@@ -178,7 +183,35 @@ def train_esmm(data, args, clock):
         trainer.fit(make_loader(data.inputs("train"), labels, args), None)
 
 
+def train_dssm(data, args, clock):
+    """DSSM (relu; batch norm in the towers, which cannot be switched off; cosine without a
+    temperature), point-wise on the pairs' own negatives, trained by MatchTrainer.fit without
+    validation on DataGenerator's loader (num_workers=0, its default), dense Adam.
+    """
+    fit_dssm(data, args, clock)
+
+
+def train_dssm_in_batch(data, args, clock):
+    """DSSM as before, each pair against all others of its batch (in_batch_neg=True), trained by
+    MatchTrainer.fit without validation on DataGenerator's loader, dense Adam.
+    """
+    fit_dssm(data, args, clock, in_batch_neg=True)
+
+
+def fit_dssm(data, args, clock, **how):
+    """Train a DSSM by MatchTrainer.fit."""
+    fields = list(fields_of(data, args).values())
+    tower = mlp(args.hidden_dims)
+    model = DSSM(fields[: data.n_user_fields], fields[data.n_user_fields :], tower, tower)
+    clock.model = clock.predict = model
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = ClockedMatchTrainer(model, **how, **trainer_params(args, directory))
+        trainer.clock = clock
+        trainer.fit(make_loader(data.inputs("train"), data.y_train, args))
+
+
 TRAINERS = {"fm": train_fm, "deepfm": train_deepfm, "din": train_din, "esmm": train_esmm}
+TRAINERS |= {"dssm": train_dssm, "dssm_in_batch": train_dssm_in_batch}
 
 if __name__ == "__main__":
     common.run("torch-rechub", TRAINERS)

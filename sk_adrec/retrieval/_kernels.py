@@ -1,4 +1,8 @@
-"""The loops of item-item similarity and of scoring, compiled; imported only where numba is."""
+"""The loops of item-item similarity and of scoring, compiled; imported only where numba is.
+
+Numbers of items and entries come as unsigned integers: a signed index could be negative, which
+costs a test at every access, three times as long as an addition itself.
+"""
 
 from __future__ import annotations
 
@@ -56,30 +60,23 @@ def _push(score, item, items, scores, size, capacity):
 
 
 @_compiled
-def _count_all(indptr, users, x, ends, items, x_of_user, i, binary, c):
-    """Add co-occurrence of item i with the items after it to c.
-
-    Rows are sorted by item, so that each is read from its end down to i.
-    """
+def _count_all(indptr, starts, stops, x, items, x_of_user, i, binary, c):
+    """Add co-occurrence of item i with the items after it to c."""
     for at in range(indptr[i], indptr[i + 1]):
-        entry = ends[users[at] + 1] - 1
         if binary:
-            while items[entry] > i:
+            for entry in range(starts[at], stops[at]):
                 c[items[entry]] += np.float32(1)
-                entry -= 1
         else:
-            while items[entry] > i:
+            for entry in range(starts[at], stops[at]):
                 c[items[entry]] += x[at] * x_of_user[entry]
-                entry -= 1
 
 
 @_compiled
-def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
+def _count_few(indptr, starts, stops, x, items, x_of_user, i, c, touched):
     """As :func:`_count_all`, and list the items that occur with i; how many they are."""
     n = 0
     for at in range(indptr[i], indptr[i + 1]):
-        entry = ends[users[at] + 1] - 1
-        while items[entry] > i:
+        for entry in range(starts[at], stops[at]):
             j = items[entry]
             added = x[at] * x_of_user[entry]
             # A product may underflow: counted as none, or the item would be listed again.
@@ -88,13 +85,12 @@ def _count_few(indptr, users, x, ends, items, x_of_user, i, c, touched):
                     touched[n] = j
                     n += 1
                 c[j] += added
-            entry -= 1
     return n
 
 
 @_compiled
 def _neighbours(
-    by_item, by_user, binary, work, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items,
+    entries, binary, work, a, b, shrinkage, jaccard, start, stop, c, touched, ptr, items,
     scores, sizes, least,
 ):  # fmt: skip
     """Put all pairs (i, j > i) with i in start..stop into the heaps of both.
@@ -107,12 +103,12 @@ def _neighbours(
     for i in range(start, stop):
         all_items = work[i] > n_items - i
         if all_items:
-            _count_all(*by_item, *by_user, i, binary, c)
+            _count_all(*entries, i, binary, c)
             n = n_items - i - 1
         else:
-            n = _count_few(*by_item, *by_user, i, c, touched)
+            n = _count_few(*entries, i, c, touched)
         for at in range(n):
-            j = i + 1 + at if all_items else touched[at]
+            j = np.uint64(i + 1 + at) if all_items else np.uint64(touched[at])
             if c[j] == 0:
                 continue
             if jaccard:
@@ -162,6 +158,22 @@ def _sort(ptr, start, stop, items, scores, sizes):
         _sort_heap(items[ptr[i] : ptr[i + 1]], scores[ptr[i] : ptr[i + 1]], sizes[i])
 
 
+def _entries_after(by_item, by_user):
+    """For each entry of `by_item`, where the user's entries of later items start and stop."""
+    of_user = sparse.csr_matrix(
+        (np.arange(1, by_user.nnz + 1), by_user.indices, by_user.indptr), shape=by_user.shape
+    )
+    starts = of_user.T.tocsr().data.astype(np.uint64)
+    stops = by_user.indptr[1:][by_item.indices].astype(np.uint64)
+    items = _unsigned(by_user.indices)
+    return by_item.indptr.astype(np.uint64), starts, stops, by_item.data, items, by_user.data
+
+
+def _unsigned(indices):
+    """Column numbers of a sparse matrix as unsigned integers, without a copy where that can be."""
+    return indices.view(np.uint32) if indices.dtype == np.int32 else indices.astype(np.uint64)
+
+
 def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matrix:
     """As :func:`sk_adrec.retrieval._similarity.nearest`, from the items' rows.
 
@@ -170,8 +182,7 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
     n_items = by_item.shape[0]
     by_user = by_item.T.tocsr()  # items ascending
     binary = bool((by_user.data == 1).all())
-    rows = (by_item.indptr, by_item.indices, by_item.data)
-    columns = (by_user.indptr, by_user.indices, by_user.data)
+    entries = _entries_after(by_item, by_user)
     # An item has no more neighbours than there are other items of its users.
     others = np.bincount(
         by_user.indices, np.repeat(np.diff(by_user.indptr) - 1, np.diff(by_user.indptr)), n_items
@@ -189,11 +200,11 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
             np.zeros(n_items, np.int64),
         )
         c, least = np.zeros((2, n_items), np.float32)
-        touched = np.empty(n_items, np.int32)
+        touched = np.empty(n_items, np.uint32)
         for start in starts:
             stop = min(start + _CHUNK, n_items)
             part = (start, stop, c, touched, ptr)
-            _neighbours(rows, columns, binary, work, *settings, *part, *found, least)
+            _neighbours(entries, binary, work, *settings, *part, *found, least)
         return found
 
     first, *rest = map_blocks(search, iter(range(threads)), threads)
@@ -215,31 +226,58 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
 def _best(profile, similarity, seen, k, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile
-    row_ptr, linked, links = similarity
+    row_ptr = similarity[0]
     seen_ptr, seen_items = seen
     n_items = len(row_ptr) - 1
     total = np.zeros(n_items, np.float32)
-    touched = np.empty(n_items, np.int32)
+    touched = np.empty(n_items, np.uint32)
     for u in range(len(ptr) - 1):
-        n_touched = 0
+        n_links = 0
         for at in range(ptr[u], ptr[u + 1]):
-            for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
-                i = linked[link]
-                added = weight[at] * links[link]
-                if added > 0:
-                    if total[i] == 0:
-                        touched[n_touched] = i
-                        n_touched += 1
-                    total[i] += added
+            n_links += row_ptr[history[at] + 1] - row_ptr[history[at]]
+        # As in _neighbours: looking at all items is cheaper than to list those with a score.
+        all_items = n_links > n_items
+        n = n_items
+        if all_items:
+            _add_all(ptr[u], ptr[u + 1], history, weight, *similarity, total)
+        else:
+            n = _add_few(ptr[u], ptr[u + 1], history, weight, *similarity, total, touched)
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
             total[seen_items[at]] = 0
-        size = 0
-        for at in range(n_touched):
-            i = touched[at]
-            if total[i] > 0 and (size < k or total[i] >= scores[u, 0]):
-                size = _push(total[i], i, items[u], scores[u], size, k)
+        size, least = 0, np.float32(0)
+        for at in range(n):
+            i = np.uint64(at) if all_items else np.uint64(touched[at])
+            score = total[i]
             total[i] = 0
+            if score > 0 and score >= least:
+                size = _push(score, i, items[u], scores[u], size, k)
+                if size == k:
+                    least = scores[u, 0]
         _sort_heap(items[u], scores[u], size)
+
+
+@_compiled
+def _add_all(start, stop, history, weight, row_ptr, linked, links, total):
+    """Add to each item's total what the entries of a history, start..stop, give it."""
+    for at in range(start, stop):
+        for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
+            total[linked[link]] += weight[at] * links[link]
+
+
+@_compiled
+def _add_few(start, stop, history, weight, row_ptr, linked, links, total, touched):
+    """As :func:`_add_all`, and list the items that get something; how many they are."""
+    n = 0
+    for at in range(start, stop):
+        for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
+            i = linked[link]
+            added = weight[at] * links[link]
+            if added > 0:
+                if total[i] == 0:
+                    touched[n] = i
+                    n += 1
+                total[i] += added
+    return n
 
 
 def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
@@ -248,7 +286,7 @@ def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
     items, scores = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
     _best(
         (profile.indptr, profile.indices, profile.data),
-        (similarity.indptr, similarity.indices, similarity.data),
+        (similarity.indptr.astype(np.uint64), _unsigned(similarity.indices), similarity.data),
         (seen.indptr, seen.indices),
         k,
         items,

@@ -22,6 +22,8 @@ _POSITIVE = np.uint64(1)
 _GATHER = 4
 # What it takes to list an item that occurs, in items that are looked at.
 _LISTING = 4
+# Histories of a block for which rows of hubs are copied.
+_MANY_HISTORIES = 32
 # Items whose neighbours a thread looks for before it takes the next ones.
 _CHUNK = 32
 
@@ -222,7 +224,7 @@ def _arrays(matrix):
 
 
 @_compiled
-def _best(profile, similarity, seen, k, keys, items, scores):
+def _best(profile, similarity, hubs, seen, k, keys, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile
     seen_ptr, seen_items = seen
@@ -238,7 +240,7 @@ def _best(profile, similarity, seen, k, keys, items, scores):
         all_items = n_links * _LISTING > n_items
         n = n_items
         if all_items:
-            _add_all(ptr[u], ptr[u + 1], history, weight, *similarity, total)
+            _add_all(ptr[u], ptr[u + 1], history, weight, *similarity, *hubs, total)
         else:
             n = _add_few(ptr[u], ptr[u + 1], history, weight, *similarity, total, touched)
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
@@ -253,11 +255,17 @@ def _best(profile, similarity, seen, k, keys, items, scores):
 
 
 @_compiled
-def _add_all(start, stop, history, weight, row_ptr, linked, links, total):
+def _add_all(start, stop, history, weight, row_ptr, linked, links, hub_of, dense, total):
     """Add to each item's total what the entries of a history, start..stop, give it."""
     for at in range(start, stop):
-        for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
-            total[linked[link]] += weight[at] * links[link]
+        j = history[at]
+        if hub_of[j] >= 0:
+            row = dense[hub_of[j]]
+            for i in range(len(total)):
+                total[i] += weight[at] * row[i]
+        else:
+            for link in range(row_ptr[j], row_ptr[j + 1]):
+                total[linked[link]] += weight[at] * links[link]
 
 
 @_compiled
@@ -281,6 +289,7 @@ def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
     _best(
         (profile.indptr, profile.indices, profile.data),
         _arrays(similarity),
+        _hubs(similarity, n),
         (seen.indptr, seen.indices),
         k,
         np.empty(_GATHER * k, np.uint64),
@@ -288,3 +297,15 @@ def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
         scores.view(np.uint32),
     )
     return items, scores
+
+
+def _hubs(similarity, n_histories):
+    """Items near to most others: the place of each among them or -1, and their rows, dense.
+
+    Such a row is added in order, several numbers at once. For few histories the copy is not worth
+    it.
+    """
+    is_hub = np.diff(similarity.indptr) * 2 > similarity.shape[1]
+    is_hub &= n_histories >= _MANY_HISTORIES
+    place = np.where(is_hub, np.cumsum(is_hub) - 1, -1)
+    return place, similarity[np.flatnonzero(is_hub)].toarray()

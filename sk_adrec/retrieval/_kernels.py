@@ -212,7 +212,18 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
 
 
 @_compiled
-def _best(profile, similarity, seen, k, items, scores):
+def _add(added, i, total, touched, n_touched):
+    """Add to an item's score, and list the item if it had none; how many are listed."""
+    if added > 0:
+        if total[i] == 0:
+            touched[n_touched] = i
+            n_touched += 1
+        total[i] += added
+    return n_touched
+
+
+@_compiled
+def _best(profile, similarity, own, seen, k, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile
     row_ptr, linked, links = similarity
@@ -223,14 +234,11 @@ def _best(profile, similarity, seen, k, items, scores):
     for u in range(len(ptr) - 1):
         n_touched = 0
         for at in range(ptr[u], ptr[u + 1]):
-            for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
-                i = linked[link]
+            j = history[at]
+            n_touched = _add(weight[at] * own[j], j, total, touched, n_touched)
+            for link in range(row_ptr[j], row_ptr[j + 1]):
                 added = weight[at] * links[link]
-                if added > 0:
-                    if total[i] == 0:
-                        touched[n_touched] = i
-                        n_touched += 1
-                    total[i] += added
+                n_touched = _add(added, linked[link], total, touched, n_touched)
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
             total[seen_items[at]] = 0
         size = 0
@@ -242,13 +250,14 @@ def _best(profile, similarity, seen, k, items, scores):
         _sort_heap(items[u], scores[u], size)
 
 
-def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
+def best_linked(profile, similarity, own, seen, k) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`sk_adrec.retrieval._similarity.best_linked`."""
     n = profile.shape[0]
     items, scores = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
     _best(
         (profile.indptr, profile.indices, profile.data),
         (similarity.indptr, similarity.indices, similarity.data),
+        own,
         (seen.indptr, seen.indices),
         k,
         items,

@@ -1,7 +1,6 @@
-"""TwoTowerRetriever: accuracy on a fixed split and on purchases, and the time of an epoch.
+"""TwoTowerRetriever: accuracy on a fixed split, and the time of an epoch.
 
     python benchmarks/two_tower.py ml-1m-lcfn --data DATA   # grid on validation, test read once
-    python benchmarks/two_tower.py purchases                # next four weeks, cold households too
     python benchmarks/two_tower.py epoch                    # seconds per epoch, synthetic pairs
 
 DATA (or the variable SK_ADREC_BENCHMARK_DATA) is a folder with ``ml-1m-lcfn``; the README says
@@ -11,10 +10,7 @@ ml-1m-lcfn: the test rows of UltraGCN's split, ids only; a tenth of the training
 random, is the validation. The best recall@20 + NDCG@20 on it wins; the winner is fitted again on
 all training rows, with three seeds. ``--setting`` names the winner of an earlier grid; its
 ``user_power`` p weighs the rows of a user with n rows by n^-p. The last row are the defaults.
-
-purchases: the products that households of the Complete Journey data buy in weeks 49 to 52, by what
-was bought before. A tenth of the households is cold: models learn nothing of them, and get their
-attributes and what they bought in weeks 45 to 48.
+Purchases are in ``purchases.py``.
 """
 
 from __future__ import annotations
@@ -30,8 +26,7 @@ import pandas as pd
 import protocol
 from item_cf import ranked
 
-from sk_adrec import ItemCF, TwoTowerRetriever
-from sk_adrec.datasets import load_complete_journey_purchases
+from sk_adrec import TwoTowerRetriever
 
 IDS_ONLY = {
     "user": "user", "item": "item", "user_items": True, "loss": "softmax", "batch_size": 256,
@@ -43,9 +38,6 @@ GRID = [
     for temperature in (0.1, 0.12)
 ]
 SEEDS, K = (0, 1, 2), 20
-TEST_WEEKS, RECENT_WEEKS, K_PURCHASES = range(49, 53), range(45, 49), 100
-DEMOGRAPHICS = ["age", "income", "home_ownership", "marital_status", "household_size"]
-PRODUCT = ["product_id", "product_category", "product_type", "department", "brand"]
 
 
 def lcfn(data, setting):
@@ -89,61 +81,6 @@ def fit_weighted(train, user_power=0.0, max_epochs=40, **setting):
     return model.fit(train, sample_weight=n**-user_power)
 
 
-def purchases(n_households):
-    """Recall@100 of the next four weeks' products: popularity, ItemCF, two towers."""
-    columns = ["household_id", "week", *DEMOGRAPHICS, *PRODUCT]
-    log = load_complete_journey_purchases(weeks=range(1, 53)).data[columns]
-    rng = np.random.default_rng(0)
-    households = rng.permutation(log["household_id"].unique())[:n_households]
-    log = log[log["household_id"].isin(households)]
-    is_cold = log["household_id"].isin(households[: len(households) // 10])
-    past, test = log["week"] < min(TEST_WEEKS), log[log["week"].isin(TEST_WEEKS)]
-    train = log[past & ~is_cold]
-    recent = log[is_cold & log["week"].isin(RECENT_WEEKS)]
-    names = {"user": "household_id", "item": "product_id", "random_state": 0}
-    towers = {
-        **names, "user_items": True, "loss": "sampled_softmax", "n_negatives": 2048,
-        "item_features": PRODUCT,
-    }  # fmt: skip
-    models = {
-        "popularity": None,
-        "ItemCF": ItemCF(**names),
-        "TwoTower, ids": TwoTowerRetriever(
-            **{**towers, "item_features": None, "user_features": []}
-        ),
-        "TwoTower, attributes": TwoTowerRetriever(**towers, user_features=DEMOGRAPHICS),
-    }
-    found = {}
-    for name, model in models.items():
-        start = time.perf_counter()
-        if model is not None:
-            model.fit(train)
-        seconds = time.perf_counter() - start
-        found[name] = {
-            "fit_seconds": seconds,
-            "warm": recall(model, train, test[~test["household_id"].isin(recent["household_id"])]),
-            "cold": recall(
-                model, train, test[test["household_id"].isin(recent["household_id"])], recent
-            ),
-        }
-    return {"households": len(households), "train_rows": len(train), "models": found}
-
-
-def recall(model, train, test, recent=None):
-    """Mean recall@100 over the households of some test rows; products are bought again."""
-    wanted = test.groupby("household_id", observed=True)["product_id"].agg(set)
-    users = test.drop_duplicates("household_id").set_index("household_id").loc[wanted.index]
-    if model is None:
-        best = train["product_id"].value_counts().index[:K_PURCHASES].to_numpy()
-        found = np.tile(best, (len(wanted), 1))
-    else:
-        with_features = isinstance(model, TwoTowerRetriever) and model.user_features
-        asked = users.reset_index() if with_features else wanted.index.to_numpy()
-        found, _ = model.recommend(asked, k=K_PURCHASES, exclude_seen=False, history=recent)
-    shares = [len(own & set(row)) / len(own) for own, row in zip(wanted, found)]
-    return {"recall@100": float(np.mean(shares)), "households": len(shares)}
-
-
 def epoch(n_rows=500_000, n_users=20_000, n_items=10_000):
     """Seconds of an epoch on ids only, for each loss."""
     rng = np.random.default_rng(0)
@@ -167,10 +104,9 @@ def epoch(n_rows=500_000, n_users=20_000, n_items=10_000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("ml-1m-lcfn", "purchases", "epoch"))
+    parser.add_argument("what", choices=("ml-1m-lcfn", "epoch"))
     parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
     parser.add_argument("--setting", type=json.loads, help="for ml-1m-lcfn: JSON, skips the grid")
-    parser.add_argument("--households", type=int, help="for purchases: some of them")
     parser.add_argument("--output", type=Path, help="default: results/two_tower_<what>.json")
     args = parser.parse_args()
     if args.what == "ml-1m-lcfn":
@@ -180,7 +116,7 @@ def main():
             )
         found = lcfn(Path(args.data), args.setting)
     else:
-        found = purchases(args.households) if args.what == "purchases" else epoch()
+        found = epoch()
     found |= protocol.environment("torch")
     target = args.output or protocol.RESULTS / f"two_tower_{args.what}.json"
     target.write_text(json.dumps(found, indent=1) + "\n")

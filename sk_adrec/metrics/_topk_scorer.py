@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length
 
 from .._validation import check_choice, check_number, read_column
@@ -54,10 +57,11 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
     Notes
     -----
     With ``exclude_seen=True``, the default of retrievers, an item of the training rows is never
-    recommended to its user. A test row that repeats one then counts as a miss, the same for every
-    model: drop repeats (``X.drop_duplicates([user, item])``) or pass ``exclude_seen=False``. A
-    retriever's own `score` leaves such rows out, so the two differ where there are any. Scores on
-    training rows (``return_train_score=True``) are 0.
+    recommended to its user. A test row that repeats one is then no target, and a user with no other
+    row is left out, as in a retriever's own `score`. Pass ``exclude_seen=False`` to ask for
+    repeats as well. Where nothing is left, as on training rows (``return_train_score=True``), the
+    score is 0, with a warning. An estimator of your own says which pairs it has seen by a method
+    ``has_seen(users, items)``; without one all rows are targets.
 
     Examples
     --------
@@ -103,6 +107,14 @@ class _TopKScorer(WeightedScorer):
         recommended, relevant, weight = recommend_for_rows(
             estimator, X, y, sample_weight, self.k, self.recommend_params
         )
+        if isinstance(relevant, Items) and not len(relevant.codes):
+            warnings.warn(
+                "score is 0: X holds no pair of user and item that fit has not seen. Pass rows "
+                "that were held out, or exclude_seen=False.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+            return 0.0
         return topk_score(self.metric, recommended, relevant, self.k, weight)
 
     def __repr__(self):
@@ -132,7 +144,9 @@ def recommend_for_rows(estimator, X, y, sample_weight, k, recommend_params):
             f"{type(estimator).__name__} has none: pass a retriever or a next-item estimator"
         )
     if "user" in estimator.get_params(deep=False):
-        users, relevant, weight = _relevant_by_user(estimator, X, y, sample_weight)
+        users, relevant, weight = _relevant_by_user(
+            estimator, X, y, sample_weight, recommend_params
+        )
         return estimator.recommend(users, k=k, **recommend_params)[0], relevant, weight
     if y is None:
         raise ValueError(
@@ -142,8 +156,11 @@ def recommend_for_rows(estimator, X, y, sample_weight, k, recommend_params):
     return estimator.recommend(X, k=k, **recommend_params)[0], y, sample_weight
 
 
-def _relevant_by_user(estimator, X, y, sample_weight):
-    """The users of the rows, their relevant items and their weights."""
+def _relevant_by_user(estimator, X, y, sample_weight, recommend_params):
+    """The users of the rows, their relevant items and their weights.
+
+    A user all of whose items are seen has none.
+    """
     user = read_column(X, estimator.user, "user", "of users")
     items = read_items(read_column(X, estimator.item, "item", "of items"), "the column of items")
     codes, users = group_codes(user, items.codes)
@@ -159,11 +176,17 @@ def _relevant_by_user(estimator, X, y, sample_weight):
             f"none of the {len(keep)} test rows names a user and a relevant item (label "
             "classes_[1] where there is y, a positive weight): score rows that do"
         )
-    # Rows by user, in the order of the users that have any.
+    asked = np.bincount(codes[keep], minlength=len(users)) > 0
+    if recommend_params.get("exclude_seen", True) and hasattr(estimator, "has_seen"):
+        rows = np.flatnonzero(keep)
+        history = {name: recommend_params[name] for name in recommend_params if name == "history"}
+        ids = np.asarray(items.values)[items.codes[rows]]
+        keep[rows] = ~estimator.has_seen(users.to_numpy()[codes[rows]], ids, **history)
+    # Rows by user, in the order of the users.
     order = np.argsort(codes[keep], kind="stable")
-    counts = np.bincount(codes[keep], minlength=len(users))
-    asked = counts > 0
-    relevant = Items(counts[asked], items.codes[keep][order], items.values)
+    counts = np.bincount(codes[keep], minlength=len(users))[asked]
+    relevant = Items(counts, items.codes[keep][order], items.values)
     if weight is not None:
-        weight = np.bincount(codes[keep], weight[keep], len(users))[asked] / counts[asked]
+        total = np.bincount(codes[keep], weight[keep], len(users))[asked]
+        weight = total / np.maximum(counts, 1)
     return users[asked].to_numpy(), relevant, weight

@@ -264,8 +264,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         user, item = read_ids(table, at["user"]), read_ids(table, at["item"])
         users, items = self._user_codes(user), self._item_codes(item)
         target &= (weight > 0) & (user.codes >= 0) & (item.codes >= 0)
-        both = target & (users >= 0) & (items >= 0)
-        target[both] = self.log_.interactions.weight_of(users[both], items[both]) == 0
+        target &= ~self.log_.interactions.contain(users, items)
         if not target.any():
             return nothing_held_out()
         _, first, group = np.unique(user.codes[target], return_index=True, return_inverse=True)

@@ -130,6 +130,14 @@ class Interactions:
         weight[histories.users()[hit]] = histories.weight[hit]
         return weight
 
+    def contain(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Whether some pairs happened, shape (n,), bool; users and items may be -1."""
+        distinct, row = np.unique(users, return_inverse=True)
+        own = self.take(distinct)
+        n_items = np.int64(self.n_items)
+        happened = np.isin(row * n_items + items, own.users() * n_items + own.items)
+        return happened & (items >= 0)
+
     def select(self, keep: np.ndarray) -> Interactions:
         """The pairs of a mask, shape (n_pairs,)."""
         before = np.append(0, np.cumsum(keep))

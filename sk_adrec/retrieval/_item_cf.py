@@ -38,6 +38,8 @@ class ItemCF(BaseRetriever):
 
     with :math:`d_{ij} = |x_i| |x_j|` (cosine), :math:`|x_i|^2 + |x_j|^2 - c_{ij}` (Jaccard) or
     :math:`|x_j|^2 |x_i|^{2 \alpha}` (conditional), h the shrinkage and :math:`\delta` the decay.
+    `recommend` with ``exclude_seen=False`` also counts an item of the history as a neighbour of
+    itself: what was bought often, or lately, is bought again.
 
     Parameters
     ----------
@@ -181,6 +183,10 @@ class ItemCF(BaseRetriever):
             interactions.matrix(x), similarity, self.n_neighbors, n_threads(self.n_jobs)
         )
         self._by_history_item = self.similarity_.T.tocsr()
+        squares = np.bincount(interactions.items, x.astype(np.float64) ** 2, interactions.n_items)
+        self._own_similarity = similarity.of(
+            squares.astype(np.float32), *similarity.factors(squares)
+        )
         return partial(self._scores_left_out, interactions, x, similarity)
 
     def _profile(self, histories: Interactions) -> Interactions:
@@ -194,12 +200,21 @@ class ItemCF(BaseRetriever):
     def _score_items(self, histories):
         return (self._profile(histories).matrix() @ self._by_history_item).toarray()
 
+    def _add_own(self, scores, histories):
+        profile = self._profile(histories)
+        own = profile.weight * self._own_similarity[profile.items]
+        scores[profile.users(), profile.items] += own
+
     def _best_items(self, histories, k, exclude_seen, allowed):
         if allowed is not None:
             return super()._best_items(histories, k, exclude_seen, allowed)
         seen = histories if exclude_seen else histories.select(np.zeros(len(histories.items), bool))
         positions, scores = best_linked(
-            self._profile(histories).matrix(), self._by_history_item, seen.matrix(), k
+            self._profile(histories).matrix(),
+            self._by_history_item,
+            self._own_similarity,
+            seen.matrix(),
+            k,
         )
         if (positions >= 0).all():
             return positions, scores

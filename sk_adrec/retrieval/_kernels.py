@@ -53,7 +53,7 @@ def _keep_best(keys, n, k):
 
 
 @_compiled
-def _add(score, item, keys, size, least, k):
+def _gather(score, item, keys, size, least, k):
     """Add a score's bits and an item to the keys: how many they are, and what scores still count.
 
     Bits of floats that are not negative ascend as the floats do. Of equal ones the item with the
@@ -135,7 +135,7 @@ def _best_of_all(bits, keys, k):
         # Rare items first: similarities to them are large, and little is kept later.
         j = np.uint64(len(bits) - 1 - at)
         if bits[j] >= least:
-            size, least = _add(bits[j], j, keys, size, least, k)
+            size, least = _gather(bits[j], j, keys, size, least, k)
         bits[j] = 0
     return size
 
@@ -153,7 +153,7 @@ def _best_of_few(c, bits, touched, n, a_i, b, shrinkage, jaccard, keys, k):
         else:
             c[j] /= a_i * b[j] + shrinkage
         if bits[j] >= least:
-            size, least = _add(bits[j], j, keys, size, least, k)
+            size, least = _gather(bits[j], j, keys, size, least, k)
         bits[j] = 0
     return size
 
@@ -224,7 +224,7 @@ def _arrays(matrix):
 
 
 @_compiled
-def _best(profile, similarity, hubs, seen, k, keys, items, scores):
+def _best(profile, similarity, own, hubs, seen, k, keys, items, scores):
     """Lists of the k items of the largest scores, for each row of the profile."""
     ptr, history, weight = profile
     seen_ptr, seen_items = seen
@@ -240,25 +240,26 @@ def _best(profile, similarity, hubs, seen, k, keys, items, scores):
         all_items = n_links * _LISTING > n_items
         n = n_items
         if all_items:
-            _add_all(ptr[u], ptr[u + 1], history, weight, *similarity, *hubs, total)
+            _add_all(ptr[u], ptr[u + 1], history, weight, own, *similarity, *hubs, total)
         else:
-            n = _add_few(ptr[u], ptr[u + 1], history, weight, *similarity, total, touched)
+            n = _add_few(ptr[u], ptr[u + 1], history, weight, own, *similarity, total, touched)
         for at in range(seen_ptr[u], seen_ptr[u + 1]):
             total[seen_items[at]] = 0
         size, least = 0, _POSITIVE
         for at in range(n):
             i = np.uint64(at) if all_items else np.uint64(touched[at])
             if bits[i] >= least:
-                size, least = _add(bits[i], i, keys, size, least, k)
+                size, least = _gather(bits[i], i, keys, size, least, k)
             bits[i] = 0
         _write(keys, size, k, items[u], scores[u])
 
 
 @_compiled
-def _add_all(start, stop, history, weight, row_ptr, linked, links, hub_of, dense, total):
+def _add_all(start, stop, history, weight, own, row_ptr, linked, links, hub_of, dense, total):
     """Add to each item's total what the entries of a history, start..stop, give it."""
     for at in range(start, stop):
         j = history[at]
+        total[j] += weight[at] * own[j]
         if hub_of[j] >= 0:
             row = dense[hub_of[j]]
             for i in range(len(total)):
@@ -269,26 +270,34 @@ def _add_all(start, stop, history, weight, row_ptr, linked, links, hub_of, dense
 
 
 @_compiled
-def _add_few(start, stop, history, weight, row_ptr, linked, links, total, touched):
+def _add_few(start, stop, history, weight, own, row_ptr, linked, links, total, touched):
     """As :func:`_add_all`, and list the items that get something; how many they are."""
     n = 0
     for at in range(start, stop):
-        for link in range(row_ptr[history[at]], row_ptr[history[at] + 1]):
-            i = linked[link]
-            added = weight[at] * links[link]
-            touched[n] = i
-            n += (total[i] == 0) & (added > 0)
-            total[i] += added
+        j = history[at]
+        n = _add(weight[at] * own[j], j, total, touched, n)
+        for link in range(row_ptr[j], row_ptr[j + 1]):
+            n = _add(weight[at] * links[link], linked[link], total, touched, n)
     return n
 
 
-def best_linked(profile, similarity, seen, k) -> tuple[np.ndarray, np.ndarray]:
+@_compiled
+def _add(added, i, total, touched, n):
+    """Add to an item's total, and list the item if it had none; how many are listed."""
+    touched[n] = i
+    n += (total[i] == 0) & (added > 0)
+    total[i] += added
+    return n
+
+
+def best_linked(profile, similarity, own, seen, k) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`sk_adrec.retrieval._similarity.best_linked`."""
     n = profile.shape[0]
     items, scores = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
     _best(
         (profile.indptr, profile.indices, profile.data),
         _arrays(similarity),
+        own,
         _hubs(similarity, n),
         (seen.indptr, seen.indices),
         k,

@@ -6,7 +6,7 @@ from abc import ABCMeta, abstractmethod
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._validation import check_number
 from ..preprocessing._factorize import Factorized
@@ -68,6 +68,32 @@ class CatalogueSearch(metaclass=ABCMeta):
             positions[rows], similarity[rows] = top_k(found, k)
         return decode(self._catalogue(), positions), similarity
 
+    def has_seen(self, users, items, *, history=None):
+        """Whether users have had items, which `recommend` then leaves out by default.
+
+        Parameters
+        ----------
+        users, items : array-like of shape (n,)
+            Ids of the pairs, known or not.
+        history : dict or data frame, default=None
+            As in `recommend`.
+
+        Returns
+        -------
+        ndarray of shape (n,), bool
+
+        Raises
+        ------
+        ValueError
+            If there are not as many items as users.
+        """
+        check_is_fitted(self)
+        owners = read_ids(as_table(users, "users"), 0)
+        wanted = read_ids(as_table(items, "items"), 0)
+        check_consistent_length(owners.codes, wanted.codes)
+        histories, row = self._histories(owners, history)
+        return histories.contain(row, _positions(self.log_.items, wanted))
+
     def _catalogue(self) -> Vocabulary:
         """The items that scores are of."""
         return self.log_.items
@@ -111,7 +137,13 @@ class HistorySearch(CatalogueSearch):
 
     @abstractmethod
     def _score_items(self, histories: Interactions) -> np.ndarray:
-        """Scores of all items, shape (n_histories, n_items), free to be overwritten."""
+        """Scores of all items, shape (n_histories, n_items), free to be overwritten.
+
+        An item of the history is scored by the others.
+        """
+
+    def _add_own(self, scores: np.ndarray, histories: Interactions) -> None:
+        """Add, in place, what each item of a history says for itself: by default nothing."""
 
     def recommend(
         self, users, k=10, exclude_seen=True, candidates=None, as_frame=False, *, history=None
@@ -202,6 +234,8 @@ class HistorySearch(CatalogueSearch):
         scores[histories.lengths == 0] = self.popularity_
         if exclude_seen:
             scores[histories.users(), histories.items] = -np.inf
+        else:
+            self._add_own(scores, histories)
         if allowed is None:
             return top_k(scores, k)
         found, best = top_k(scores[:, allowed], k)

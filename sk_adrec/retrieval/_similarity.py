@@ -154,14 +154,17 @@ def _blocks_of(size):
     return (slice(start, stop) for start, stop in pairwise(starts.tolist()))
 
 
-def best_linked(profile, similarity, seen, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k items of the largest positive scores ``profile @ similarity``.
+def best_linked(profile, similarity, own, seen, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k items of the largest positive scores ``profile @ (similarity + diag(own))``.
 
     Parameters
     ----------
     profile : csr_matrix of shape (n, n_items)
         Weights of the items of each history.
     similarity : csr_matrix of shape (n_items, n_items)
+        Without a diagonal.
+    own : ndarray of shape (n_items,), float32
+        Similarity of each item to itself.
     seen : csr_matrix of shape (n, n_items)
         Its entries are left out.
     k : int
@@ -172,8 +175,8 @@ def best_linked(profile, similarity, seen, k: int) -> tuple[np.ndarray, np.ndarr
         As of :func:`~sk_adrec.retrieval._top_k.top_k`.
     """
     if kernels is not None:
-        return kernels.best_linked(profile, similarity, seen, k)
-    scores = profile @ similarity
+        return kernels.best_linked(profile, similarity, own, seen, k)
+    scores = profile @ similarity + profile @ sparse.diags(own, format="csr")
     n_items = np.int64(similarity.shape[0])
     scores.sort_indices()
     keys, left_out = (

@@ -14,6 +14,7 @@ from ..preprocessing._columns import Table, read_table
 from ..preprocessing._encoded import Encoded, Ragged
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._schema import find_columns
+from ..preprocessing._vocabulary import FIRST_KNOWN
 from ._roles import halves, read_ids, role_positions
 
 
@@ -165,6 +166,20 @@ def stack(first: Encoded, second: Encoded) -> Encoded:
         np.concatenate([first.categorical, second.categorical]),
         {k: joined(ragged, second.sequences[k]) for k, ragged in first.sequences.items()},
     )
+
+
+def nothing_known(rows: Encoded) -> np.ndarray:
+    """Rows of which all ids and lists are unknown or missing, shape (n,), bool.
+
+    A number tells something, also where it is missing.
+    """
+    if rows.numeric.shape[1]:
+        return np.zeros(len(rows), dtype=bool)
+    known = (rows.categorical >= FIRST_KNOWN).any(axis=1)
+    for ragged in rows.sequences.values():
+        owner = np.repeat(np.arange(len(rows)), np.diff(ragged.offsets))
+        known[owner[ragged.values >= FIRST_KNOWN]] = True
+    return ~known
 
 
 def to_state(rows: Encoded) -> list[Any]:

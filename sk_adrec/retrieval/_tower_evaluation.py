@@ -161,8 +161,7 @@ class TowerEvaluation(TowerSearch):
         users, items = self._user_codes(rows.users), self._item_codes(rows.items)
         pairs = self.log_.interactions
         logged = self.log_.items.encode(rows.items) - FIRST_KNOWN
-        both = target & (users >= 0) & (logged >= 0)
-        target[both] = pairs.weight_of(users[both], logged[both]) == 0
+        target &= ~pairs.contain(users, np.maximum(logged, -1))
         if not target.any():
             return nothing_held_out()
         user, item = rows.users.codes[target], rows.items.codes[target]

@@ -137,7 +137,7 @@ class TowerLearning(TowerEvaluation):
         state = dict(super().__getstate__())
         if "_saved" not in state:
             return state
-        for name in ("_shares", "_place", "item_embeddings_"):
+        for name in ("_shares", "_place", "item_embeddings_", "_nothing_known"):
             state.pop(name)
         state["log_"] = state["log_"].to_state()
         state["_columns"] = list(astuple(state["_columns"]))

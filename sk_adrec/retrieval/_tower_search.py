@@ -34,7 +34,8 @@ class TowerSearch(TowerVectors):
         exclude_seen : bool, default=True
             Leave out the positives of fit. False where items are bought again.
         candidates : array-like, default=None
-            Ids of the items to choose from; unknown ones are passed over. None = all.
+            Ids of the items to choose from; those that are not in the catalogue are passed over.
+            None = all.
         as_frame : bool, default=False
             Return one data frame, with the ids of users and items, instead of two arrays.
         history : dict of user to list of items, or data frame, default=None
@@ -49,7 +50,9 @@ class TowerSearch(TowerVectors):
             null id (-1 for integers, None otherwise) with score -inf.
         scores : ndarray of shape (n, k), float64
             Cosines or products, descending. Ids that fit has not seen (see `has_history`) get the
-            most popular items, with their share of all positives as score.
+            most popular items, with their share of all positives as score. Items of which nothing
+            is known (ids that are new, or below `min_frequency`, without a known attribute) come
+            last, by popularity.
 
         Or, with `as_frame`, a DataFrame with the columns ``user`` (the row number where there is
         no id), ``item``, ``score``, ``rank`` (from 1) and ``is_popular`` (whether it is
@@ -102,6 +105,7 @@ class TowerSearch(TowerVectors):
 
         def search(part):
             scores = vectors[part] @ columns
+            self._put_last(scores, self._nothing_known)
             if popular is not None:
                 scores[popular[part]] = self.popularity_
             if seen is not None:
@@ -114,6 +118,12 @@ class TowerSearch(TowerVectors):
 
         map_blocks(search, blocks(len(vectors), self._n_items()), n_threads(None))
         return positions, best
+
+    def _put_last(self, scores, items) -> None:
+        """Set the scores of some items below those of all others, in place."""
+        if len(items):
+            others = np.delete(scores, items, axis=1).min(axis=1, initial=0)
+            scores[:, items] = np.nextafter(others, -np.inf)[:, None]
 
     def _exclude(self, scores, histories: Interactions) -> None:
         """Set the scores of what users have seen to -inf, in place."""

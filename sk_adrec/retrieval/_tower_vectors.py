@@ -19,7 +19,7 @@ from ._interactions import Interactions
 from ._log import user_column
 from ._roles import as_table, read_ids
 from ._search import CatalogueSearch
-from ._tower_columns import select, stack
+from ._tower_columns import nothing_known, select, stack
 from ._tower_rows import TowerRows
 
 
@@ -204,6 +204,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
         """Anew what follows from the catalogue and the network."""
         self._place = self.log_.items.translate(self._items) - FIRST_KNOWN
         self.item_embeddings_ = self._vectors(self._catalogue_rows, "items")
+        self._nothing_known = np.flatnonzero(nothing_known(self._catalogue_rows))
 
     def _catalogue(self):
         return self._items

@@ -14,6 +14,7 @@ from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
 from ..nn.batch import Lists
 from ..nn.sparse import unique_rows
 from ..preprocessing._encoded import Encoded, Schema
+from ..preprocessing._vocabulary import UNKNOWN
 
 # Least length of a vector that is normalised.
 _NORM_EPS = 1e-6
@@ -171,6 +172,10 @@ class TwoTowers(nn.Module):
         self.user, self.item, self.normalize = user, item, normalize
         self.held_out, self.all_items = held_out, all_items
         table = FusedEmbedding(schema.cardinalities, d, std=_STD)
+        # Losses over the catalogue show known items alone: an id that is new must not add noise
+        # to its attributes.
+        for name in table.cardinalities:
+            table.rows_of(name)[UNKNOWN] = 0.0
         self.user_tower = Tower(user.schema(schema), table, **tower)
         self.item_tower = Tower(item.schema(schema), table, **tower)
 

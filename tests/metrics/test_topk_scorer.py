@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
-from sk_adrec import ItemCF, LeaveLastOut, TimeSplit
+from sk_adrec import EASERetriever, ItemCF, LeaveLastOut, TimeSplit, TwoTowerRetriever
 from sk_adrec.metrics import make_topk_scorer, ndcg_at_k, recall_at_k
 
 METRICS = ["hit_rate", "map", "mrr", "ndcg", "precision", "recall"]
@@ -243,4 +244,51 @@ def test_item_cf_in_a_search(log):
     search.fit(log)
     for n_neighbors, score in zip([1, 20], search.cv_results_["mean_test_score"]):
         model = ItemCF(time="time", n_neighbors=n_neighbors).fit(log.iloc[train])
-        assert score == pytest.approx(slow_score(model, log.iloc[test], ndcg_at_k, 10))
+        new = log.iloc[test][~model.has_seen(log["user_id"].iloc[test], log["item_id"].iloc[test])]
+        assert 0 < len(new) < 100
+        assert score == pytest.approx(slow_score(model, new, ndcg_at_k, 10))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ItemCF,
+        lambda: EASERetriever(l2=5.0),
+        lambda: TwoTowerRetriever(user_items=True, max_epochs=2, random_state=0),
+    ],
+    ids=["ItemCF", "EASE", "TwoTower"],
+)
+def test_repeats_mean_the_same_to_the_scorer_and_to_score(log, make):
+    train, test = log[log["time"] < 300], log[log["time"] >= 300]
+    test = pd.concat([test, test[:30], test[:5].assign(user_id="new")])
+    model, scorer = make().fit(train), make_topk_scorer("ndcg", k=10)
+    pairs = set(zip(train["user_id"], train["item_id"]))
+    seen = [pair in pairs for pair in zip(test["user_id"], test["item_id"])]
+    assert model.has_seen(test["user_id"], test["item_id"]).tolist() == seen
+    assert 0 < np.sum(seen) < len(test)
+    assert scorer(model, test) == pytest.approx(model.score(test))
+    weight = np.random.default_rng(0).random(len(test))
+    assert scorer(model, test, sample_weight=weight) == pytest.approx(
+        model.score(test, sample_weight=weight)
+    )
+    for frame in (pl.from_pandas(test), test.astype({"user_id": "category"})):
+        assert scorer(model, frame) == pytest.approx(model.score(frame))
+    both = make_topk_scorer("ndcg", k=10, exclude_seen=False)
+    assert both(model, test) == pytest.approx(
+        slow_score(model, test, ndcg_at_k, 10, exclude_seen=False)
+    )
+    with pytest.warns(UndefinedMetricWarning, match="no pair of user and item that fit has not"):
+        assert scorer(model, train) == model.score(train) == 0
+
+
+def test_a_history_given_says_what_has_been_seen(log):
+    model = ItemCF().fit(log)
+    test = pd.DataFrame({"user_id": ["new", "new"], "item_id": ["i0", "i1"]})
+    history = {"new": ["i1", "i2"]}
+    assert model.has_seen(["new", "new", None], ["i1", "i0", "i1"], history=history).tolist() == [
+        True, False, False,
+    ]  # fmt: skip
+    found = make_topk_scorer("recall", k=30, history=history)(model, test)
+    assert found == 1  # i0 is found, and i1 is no target
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.has_seen(["new"], ["i1", "i2"])

@@ -77,7 +77,6 @@ def test_scores_sum_decayed_similarities_to_the_recent_history(exclude_seen):
             i: sum(
                 0.7**age * slow_similarity(sets, j, i, "cosine")
                 for age, j in enumerate(history[::-1][:4])
-                if j != i
             )
             for i in model.items_
             if not (exclude_seen and i in history)
@@ -96,10 +95,34 @@ def test_scores_count_only_the_nearest_of_the_scored_item():
     for user, row, values in zip(range(30), found, scores):
         history = set(log.loc[log["user_id"] == user, "item_id"])
         slow = [
-            sum(slow_similarity(sets, j, i, "cosine") for j in history & set(nearest_of[i]))
+            sum(slow_similarity(sets, j, i, "cosine") for j in history & {*nearest_of[i], i})
             for i in row
         ]
         np.testing.assert_allclose(values, slow, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("route")
+@pytest.mark.parametrize(
+    "setting",
+    [{}, {"similarity": "jaccard", "shrinkage": 2.0}, {"weighting": "bm25"}, {"decay": 0.9}],
+    ids=str,
+)
+def test_what_was_bought_often_is_recommended_again(setting):
+    # Nobody else buys what a user buys weekly: only the purchases themselves speak for it.
+    usual = pd.DataFrame({"user_id": np.arange(20), "item_id": 100 + np.arange(20)})
+    others = random_log(200, 20, 15)
+    log = pd.concat([others.assign(item_id=others["item_id"] - 100), *[usual] * 12])
+    model = ItemCF(**setting).fit(log)
+    again = {"users": np.arange(20), "exclude_seen": False}
+    assert (model.recommend(k=1, **again)[0].ravel() == usual["item_id"]).all()
+    every = model.items_[::-1]
+    for all_items, chosen in zip(
+        model.recommend(k=5, **again), model.recommend(k=5, candidates=every, **again)
+    ):
+        np.testing.assert_allclose(all_items, chosen, rtol=1e-5)
+    assert not (model.recommend(range(20), k=5)[0] == usual["item_id"].to_numpy()[:, None]).any()
+    new = model.recommend([99], k=1, exclude_seen=False, history={99: [103]})
+    assert new[0].tolist() == [[103]]
 
 
 @pytest.mark.usefixtures("route")
@@ -119,11 +142,12 @@ def test_both_routes_find_the_same():
     matrix = sparse.random(300, 200, 0.08, format="csr", rng=rng, dtype=np.float32)
     similarity = Similarity("conditional", 1.0, 0.4)
     fast = nearest(matrix, similarity, 20, 2)
-    fast_best = best_linked(matrix, fast, matrix, 7)
+    own, unseen = rng.random(200, dtype=np.float32), matrix[:, ::-1].tocsr()
+    fast_best = best_linked(matrix, fast, own, unseen, 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_similarity, "kernels", None)
         slow = nearest(matrix, similarity, 20, 1)
-        slow_best = best_linked(matrix, fast, matrix, 7)
+        slow_best = best_linked(matrix, fast, own, unseen, 7)
     np.testing.assert_allclose(fast.toarray(), slow.toarray(), rtol=1e-5)
     np.testing.assert_array_equal(fast_best[0], slow_best[0])
     np.testing.assert_allclose(fast_best[1], slow_best[1], rtol=1e-5)

@@ -365,6 +365,43 @@ def test_cold_users_and_items_are_served_by_attributes(with_attributes):
     assert set(served.set_catalogue(["i1", "i5"]).items_) == {"i1", "i5"}
 
 
+@pytest.mark.parametrize("user_items", [False, True])
+def test_a_new_item_is_its_attributes_under_a_loss_that_shows_known_items_alone(log, user_items):
+    model = TwoTowerRetriever(
+        loss="softmax", user_items=user_items, item_features=["item_id", "kind"], **QUICK
+    )
+    new = pd.DataFrame({"item_id": ["new", "newer"], "kind": ["k2", "never seen"]})
+    model.fit(log).set_catalogue(new)
+    kind = model.embeddings("kind").loc["k2"].to_numpy()
+    at = list(model.items_).index("new")
+    np.testing.assert_allclose(
+        model.item_embeddings_[at], kind / np.linalg.norm(kind), rtol=1e-5, atol=1e-7
+    )
+    assert (model.item_embeddings_[1 - at] == 0).all()
+
+
+@pytest.mark.parametrize("loss", ["softmax", "in_batch"])
+def test_items_of_which_nothing_is_known_come_last_by_popularity(log, loss):
+    rare = log.head(3).assign(item_id=["once", "twice", "twice"], user_id="u0")
+    model = TwoTowerRetriever(loss=loss, min_frequency=3, calibrate=False, **QUICK)
+    model.fit(pd.concat([log, rare]))
+    new = ["n1", "n2"]
+    model.set_catalogue(pd.DataFrame({"item_id": [*new, "once", "i1", "twice", "i2", "i3"]}))
+    users = ["u1", "u2", "u3"]
+    for served in (model, pickle.loads(pickle.dumps(model))):
+        ids, scores = served.recommend(users, k=9, exclude_seen=False)
+        assert all(set(row) == {"i1", "i2", "i3"} for row in ids[:, :3])
+        assert all(row.tolist() == ["twice", "once", *new, None, None] for row in ids[:, 3:])
+        assert np.isfinite(scores[:, :7]).all()
+        assert (scores[:, 3] < scores[:, 2]).all()
+    # They are candidates like others, and ids outside the catalogue are passed over.
+    ids, scores = model.recommend(["u1"], k=3, candidates=["n2", "i5", "no such item", "n1"])
+    assert ids.tolist() == [["n1", "n2", None]]
+    assert scores[0, 2] == -np.inf
+    model.set_catalogue(pd.DataFrame({"item_id": new}))
+    assert model.recommend(["u1"], k=2)[0].tolist() == [new]
+
+
 def test_set_catalogue_messages(with_attributes):
     with pytest.raises(ValueError, match="ids that fit has seen, got 1 others"):
         with_attributes.set_catalogue(["i1", "new"])

@@ -7,6 +7,15 @@ import argparse
 import json
 from pathlib import Path
 
+from report_recall import (
+    beauty_section,
+    item_cf_speed_section,
+    lcfn_section,
+    purchases_section,
+    two_tower_epoch_section,
+)
+from report_tables import epoch_table, interval, lead, machine, table
+
 HERE = Path(__file__).parent
 
 INTRODUCTION = """# Benchmarks
@@ -26,37 +35,6 @@ does, not what a seed does, which the single fits show. GAUC, log loss, NE and c
 over the fits. Settings were chosen by AUC, so log loss and
 calibration are what that choice made of them: choose by log loss where probabilities count.
 """
-
-
-def table(header, rows):
-    """A Markdown table.
-
-    Parameters
-    ----------
-    header : list of str
-    rows : list of list of str
-        One list per line, as long as the header.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> print(table(["model", "AUC"], [["FM", "0.92"]]))
-    | model | AUC |
-    | --- | --- |
-    | FM | 0.92 |
-    """
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def machine(result):
-    """One line: processor, cores, threads, versions."""
-    m = result["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    return f"Measured on {m['processor']}, {m['cores']} cores, {m['threads']} threads; {versions}."
 
 
 def impressions_section(result):
@@ -83,7 +61,7 @@ def impressions_section(result):
     leads = [
         [
             f"FM - {rival}",
-            *(_interval(lead[which], ".4f") for which in ("first_seed", "mean_of_seeds")),
+            *(interval(lead[which], ".4f") for which in ("first_seed", "mean_of_seeds")),
         ]
         for rival, lead in sorted(result["FM_minus"].items())
     ]
@@ -147,10 +125,6 @@ def _cost_cells(cost):
     ]
 
 
-def _interval(one, digits):
-    return f"{one['difference']:+{digits}} [{one['low']:+{digits}}, {one['high']:+{digits}}]"
-
-
 def own_trees_table(found):
     """Normalised entropy and AUC of GBDT+LR and of its trees alone, a line for each fit."""
     rows = []
@@ -161,7 +135,7 @@ def own_trees_table(found):
                 [
                     f"{setting}, seed {seed}",
                     *(f"{part['normalized_entropy']:.4f}" for part in pair),
-                    _interval(one["entropy_minus_trees"], ".4f"),
+                    interval(one["entropy_minus_trees"], ".4f"),
                     *(f"{part['auc']:.4f}" for part in pair),
                     *(f"{part['calibration']:.2f}" for part in pair),
                 ]
@@ -184,7 +158,7 @@ def comparison_section(result):
     if "best_possible" in result:
         cells = [f"{result['best_possible'][key]:.4f}" for key in names]
         rows.append(["(the true probabilities)", *cells, "", "", ""])
-    leads = [[pair, _interval(one, ".4f")] for pair, one in result["log_loss_minus"].items()]
+    leads = [[pair, interval(one, ".4f")] for pair, one in result["log_loss_minus"].items()]
     titles = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log loss", "normalized_entropy": "NE"}
     header = ["model", *(titles.get(name, name) for name in names), *COST_HEADER]
     rows_of = ", ".join(f"{result[part]:,} {word}" for part, word in PARTS.items())
@@ -285,14 +259,14 @@ def epoch_section(result):
         [
             f"## An epoch of an FM, {result['n_train']:,} rows x 18 columns, embedding 16, "
             "batch 4096",
-            _epoch_table(result["sample"], result["n_train"]),
-            _lead(result["sample"], 3),
+            epoch_table(result["sample"], result["n_train"]),
+            lead(result["sample"], 3),
             "Seconds are the median epoch. A library that saw fewer rows (last column) has its "
             "steps counted up to a whole epoch, and no AUC. Test weeks: 45-53; AUC after 1 and "
             f"after 3 epochs; label `{result['label']}`, no weights.",
             f"### The same rows with {result['n_ids']['many_ids'] / 1e6:.0f} million ids",
-            _epoch_table(result["many_ids"], result["n_train"], aucs=()),
-            _lead(result["many_ids"], 15),
+            epoch_table(result["many_ids"], result["n_train"], aucs=()),
+            lead(result["many_ids"], 15),
             "Four of the columns hold a million ids each; steps of 4096 rows. The others' dense "
             "Adam visits every row of every table at each step, this library's only the rows of "
             "the batch.",
@@ -307,8 +281,8 @@ def deepfm_epoch_section(result):
         [
             f"## An epoch of a DeepFM, {result['n_train']:,} rows x 18 columns, embedding 16, "
             "layers (256, 128), batch 4096",
-            _epoch_table(result["sample"], result["n_train"]),
-            _lead(result["sample"], 3),
+            epoch_table(result["sample"], result["n_train"]),
+            lead(result["sample"], 3),
             machine(result),
         ]
     )
@@ -321,8 +295,8 @@ def din_epoch_section(result):
             f"## An epoch of a DIN, {result['n_train']:,} rows of a synthetic log, histories of "
             f"{result['mean_history_length']:.0f} events with two attributes, embedding 16, "
             "batch 4096",
-            _epoch_table(result["sample"], result["n_train"]),
-            _lead(result["sample"], 8),
+            epoch_table(result["sample"], result["n_train"]),
+            lead(result["sample"], 8),
             f"The best AUC that any model can expect is {result['best_auc']:.4f}. "
             "`benchmarks/README.md` says what each library's DIN reads and leaves on.",
             machine(result),
@@ -337,8 +311,8 @@ def esmm_epoch_section(result):
         [
             f"## An epoch of an ESMM, {result['n_train']:,} rows x 18 columns, embedding 16, "
             "towers (128, 64), batch 4096",
-            _epoch_table(result["sample"], result["n_train"], aucs),
-            _lead(result["sample"], 5),
+            epoch_table(result["sample"], result["n_train"], aucs),
+            lead(result["sample"], 5),
             f"Stages: {' -> '.join(result['labels'])}. {machine(result)}",
         ]
     )
@@ -408,7 +382,7 @@ def past_section(result):
                 cells += [f"{_mean(fits, 'calibration'):.2f}"]
             lead = ""
             if name in part["DIN_minus"]:
-                lead = _interval(part["DIN_minus"][name][measure]["mean_of_seeds"], ".4f")
+                lead = interval(part["DIN_minus"][name][measure]["mean_of_seeds"], ".4f")
             rows.append([name, *cells, lead, *_cost_cells(model["cost"])])
         rows.sort(key=lambda row: row[1], reverse=selection == "auc")
         parts.append(f"### Chosen by {header[0]}")
@@ -421,112 +395,6 @@ def past_section(result):
         **{key: result[key] for key in ("max_len", "candidates")}, n_clusters=one["n_clusters"]
     )
     return "\n\n".join([*parts, note.rstrip(), machine(result)])
-
-
-def _lead(reports, wanted):
-    """A sentence: how many times longer the fastest other library takes."""
-    steps = {
-        mine: [r["seconds_per_step"] for r in reports if (r["peer"] == "sk-adrec") == mine]
-        for mine in (True, False)
-    }
-    times = min(steps[False]) / min(steps[True])
-    return f"The fastest of the others takes {times:.1f} times as long (wanted: {wanted})."
-
-
-def _epoch_table(reports, n_train, aucs=(("AUC", "auc"),)):
-    ours = min(r["seconds_per_step"] for r in reports if r["peer"] == "sk-adrec")
-    rows = []
-    for r in reports:
-        version = r["versions"].get(r["peer"], "")
-        per_step = r["seconds_per_step"]
-        cells = [f"{r['peer']} {version}".strip(), f"{r['config']['lr']:g}"]
-        cells += [f"{per_step * 1e3:.1f}", f"{per_step * -(-n_train // 4096):.1f}"]
-        cells += [f"{per_step / ours:.1f}"]
-        whole = r["n_train"] == n_train
-        for _, key in aucs:
-            cells += [f"{r[key][n]:.4f}" if whole and n in r[key] else "" for n in ("1", "3")]
-        rows.append([*cells, f"{r['n_train']:,}"])
-    header = ["library", "learning rate", "ms a step", "s an epoch", "times ours"]
-    header += [f"{auc} after {n}" for auc, _ in aucs for n in (1, 3)]
-    return table([*header, "rows"], rows)
-
-
-def lcfn_section(towers, others):
-    """Recall and NDCG of two towers on the fixed split of ml-1m, beside models on neighbours."""
-    wanted = ("recall@20", "ndcg@20")
-    own = dict(towers["setting"])
-    tuned = ", ".join(f"{name} {own[name]}" for name in ("embedding_dim", "temperature"))
-    mean, seeds = towers["mean"], towers["test"]
-    spread = [max(abs(one[name] - mean[name]) for one in seeds) for name in wanted]
-    rows = [
-        [f"TwoTowerRetriever, ids only, {tuned}; mean of {len(seeds)} seeds"]
-        + [f"{mean[name]:.4f} (within {s:.4f})" for name, s in zip(wanted, spread)],
-        ["TwoTowerRetriever(user_items=True), defaults; one seed"]
-        + [f"{towers['defaults'][name]:.4f}" for name in wanted],
-    ]
-    rows += [
-        [name, *(f"{one[key]:.4f}" for key in wanted)]
-        for name, one in (others or {}).items()
-        if isinstance(one, dict) and wanted[0] in one
-    ]
-    rows.append(["UltraGCN, as published", "0.2787", "0.2642"])
-    return "\n\n".join(
-        [
-            f"## Two towers, ml-1m-lcfn, {seeds[0]['users']:,} users, the whole catalogue",
-            table(["model", "recall@20", "NDCG@20"], rows),
-            "Settings were chosen on a tenth of the training rows; "
-            "`results/two_tower_journal.json` holds what was tried. The tuned two towers take "
-            f"{mean['fit_cpu_seconds']:.0f} s of one core to fit, the defaults "
-            f"{towers['defaults']['fit_cpu_seconds']:.0f} s.",
-            machine(towers),
-        ]
-    )
-
-
-PURCHASES_NOTE = """What households buy in weeks 49-52, the whole catalogue ranked. {cold} of the
-{households:,} households are cold: models learn nothing of them, and are given their attributes and
-what they bought in weeks 45-48. Settings ({budgets} tried) were learned from weeks 1-44 and judged
-on weeks 45-48 by the mean of both columns. Two towers are means of {seeds} seeds. Intervals: 95 %,
-from {n_resamples} resamples of the households. The others know ids and weeks alone; the two towers
-also read {attributes}.
-"""
-PURCHASES_TITLES = {
-    "new": "Products that the household has not bought before",
-    "all": "All products, those bought before included",
-}
-
-
-def purchases_section(result):
-    """Recall of each model on warm and cold households, and what two towers gain on it."""
-    parts = ["## Two towers on purchases: recall@100 of the next four weeks"]
-    for measure, title in PURCHASES_TITLES.items():
-        found, groups = result[measure], ("warm", "cold")
-        rows = []
-        for name, model in found["models"].items():
-            cells = [f"{model[group]:.4f}" for group in groups]
-            gains = found["TwoTower minus"].get(name, {})
-            for group in groups:
-                cells.append(_interval(gains[group], ".4f") if gains else "")
-            rows.append([name, *cells, f"{model['fit_cpu_seconds']:.0f}"])
-        n = found["households"]
-        header = [f"{group} ({n[group]:,})" for group in groups]
-        header += [f"two towers minus it, {group}" for group in groups]
-        parts += [f"### {title}", table(["model", *header, "fit, CPU s"], rows)]
-        parts.append("\n".join(_setting_line(*item) for item in found["models"].items()))
-    note = PURCHASES_NOTE.format(
-        cold=f"{result['cold_households']:,}",
-        households=result["households"],
-        budgets=", ".join(f"{len(tried)} of {name}" for name, tried in result["tried"].items()),
-        seeds=len(result["new"]["models"]["TwoTower"]["by_seed"]["warm"]),
-        n_resamples=result["n_resamples"],
-        attributes=", ".join(result["attributes"]).replace("_", " "),
-    )
-    return "\n\n".join([*parts, note + "\n" + machine(result)])
-
-
-def _setting_line(name, model):
-    setting = ", ".join(f"{key} {value}" for key, value in model["setting"].items())
-    return f"- {name}: {setting}"
 
 
 def overhead_section(result):
@@ -592,12 +460,19 @@ SECTIONS = (
     ("din_epoch", "din_epoch.py", din_epoch_section),
     ("esmm", "esmm.py", esmm_section),
     ("esmm_epoch", "esmm_epoch.py", esmm_epoch_section),
+    ("item_cf_beauty", "item_cf.py beauty --data FOLDER", beauty_section),
     (
         "two_tower_ml-1m-lcfn item_cf_ml-1m-lcfn",
         "two_tower.py ml-1m-lcfn --data FOLDER",
         lcfn_section,
     ),
     ("two_tower_purchases", "purchases.py", purchases_section),
+    (
+        "item_cf_speed_ml-1m item_cf_speed_purchases item_cf_speed_zipf",
+        "item_cf.py speed --log zipf (and purchases; ml-1m --data FOLDER)",
+        item_cf_speed_section,
+    ),
+    ("two_tower_epoch", "two_tower_epoch.py", two_tower_epoch_section),
     ("overhead", "overhead.py", overhead_section),
 )
 

@@ -17,7 +17,10 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def load(name):
     spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # Scripts import their neighbours, as they may when run.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -226,7 +229,7 @@ def test_entropy_difference_weighs_rows_and_is_paired(rows):
 
 
 def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
-    config = {"lr": 0.001}
+    config = {"lr": 0.001, "batch_size": 4096}
     ours = {
         "peer": "sk-adrec",
         "versions": {"sk-adrec": "0.1"},
@@ -243,7 +246,7 @@ def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
         "seconds_per_step": 0.5,
         "auc": {"1": 0.7},
     }
-    lines = report._epoch_table([ours, slow], 8192).splitlines()
+    lines = report.epoch_table([ours, slow], 8192).splitlines()
     assert lines[2] == "| sk-adrec 0.1 | 0.001 | 10.0 | 0.0 | 1.0 | 0.9100 | 0.9200 | 8,192 |"
     assert lines[3] == "| slow 2 | 0.001 | 500.0 | 1.0 | 50.0 |  |  | 4,096 |"
 
@@ -251,7 +254,7 @@ def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
 def test_lead_is_over_the_fastest_of_the_others():
     seconds = {"sk-adrec": 0.01, "fast": 0.05, "slow": 0.5}
     reports = [{"peer": name, "seconds_per_step": s} for name, s in seconds.items()]
-    assert report._lead(reports, 3).startswith("The fastest of the others takes 5.0 times")
+    assert report.lead(reports, 3).startswith("The fastest of the others takes 5.0 times")
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""What all sections of the page of benchmarks are made of: tables, leads, the machine."""
+
+
+def table(header, rows):
+    """A Markdown table.
+
+    Parameters
+    ----------
+    header : list of str
+    rows : list of list of str
+        One list per line, as long as the header.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(table(["model", "AUC"], [["FM", "0.92"]]))
+    | model | AUC |
+    | --- | --- |
+    | FM | 0.92 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine(result):
+    """One line: processor, cores, threads, versions."""
+    m = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return f"Measured on {m['processor']}, {m['cores']} cores, {m['threads']} threads; {versions}."
+
+
+def interval(one, digits):
+    return f"{one['difference']:+{digits}} [{one['low']:+{digits}}, {one['high']:+{digits}}]"
+
+
+def lead(reports, wanted):
+    """A sentence: how many times longer the fastest other library takes."""
+    steps = {
+        mine: [r["seconds_per_step"] for r in reports if (r["peer"] == "sk-adrec") == mine]
+        for mine in (True, False)
+    }
+    times = min(steps[False]) / min(steps[True])
+    return f"The fastest of the others takes {times:.1f} times as long (wanted: {wanted})."
+
+
+def epoch_table(reports, n_train, aucs=(("AUC", "auc"),)):
+    ours = min(r["seconds_per_step"] for r in reports if r["peer"] == "sk-adrec")
+    rows = []
+    for r in reports:
+        version = r["versions"].get(r["peer"], "")
+        per_step = r["seconds_per_step"]
+        cells = [f"{r['peer']} {version}".strip(), f"{r['config']['lr']:g}"]
+        cells += [
+            f"{per_step * 1e3:.1f}",
+            f"{per_step * -(-n_train // r['config']['batch_size']):.1f}",
+        ]
+        cells += [f"{per_step / ours:.1f}"]
+        whole = r["n_train"] == n_train
+        for _, key in aucs:
+            cells += [f"{r[key][n]:.4f}" if whole and n in r[key] else "" for n in ("1", "3")]
+        rows.append([*cells, f"{r['n_train']:,}"])
+    header = ["library", "learning rate", "ms a step", "s an epoch", "times ours"]
+    header += [f"{auc} after {n}" for auc, _ in aucs for n in (1, 3)]
+    return table([*header, "rows"], rows)

@@ -28,9 +28,9 @@ PEERS = {
     "fuxictr": ["fuxictr==2.3.10"],
     "rectools": ["rectools[torch]==0.19.0"],
     "implicit": ["implicit==0.7.3"],
-    "skrecsys": ["skrecsys==0.9.0"],
+    "skrecsys": ["skrecsys[nn]==0.9.0"],
 }
-WITHOUT_TORCH = ("implicit", "skrecsys")
+WITHOUT_TORCH = ("implicit",)
 
 
 def peer_python(peer, envs):

@@ -7,8 +7,8 @@
 FOLDER holds ``ratings.parquet`` with user_id, movie_id and order, the chronological rank within the
 user. Order only, no times. Test: each user's last item; validation, for early stopping: the one
 before; training: the rest. Ranked are all items that occur before the test, those of the history
-left out; a test item that never occurred is a miss. skrecsys has no validation: it comes as its user
-would run it, fitted on everything but the test, with its defaults (100 epochs).
+left out; a test item that never occurred is a miss. skrecsys has no validation: it comes as its
+user would run it, fitted on everything but the test, with its defaults (100 epochs).
 
 Stopped at any time, the same command goes on: after each epoch a checkpoint is kept in
 ``.cache/hstu_ml1m``. A finished run is not repeated. Writes ``results/hstu_ml1m.json``.

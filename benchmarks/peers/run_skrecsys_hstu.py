@@ -4,9 +4,9 @@
 
 `data.npz` holds `user`, `item` and `position` of all interactions. The last one of each user is for
 the test. skrecsys has no validation rows: its HSTU is fitted on everything else with its defaults
-(width 50, 2 blocks, 128 negatives per position, cosines / 0.05, batches of 128, Adam 1e-3, divided by
-5 when the training loss no longer falls). The report holds its recommendations, for the caller to
-measure as those of others.
+(width 50, 2 blocks, 128 negatives per position, cosines / 0.05, batches of 128, Adam 1e-3, divided
+by 5 when the training loss no longer falls). The report holds its recommendations, for the caller
+to measure as those of others.
 """
 
 import argparse

@@ -421,3 +421,16 @@ def test_rows_are_finite_and_do_not_depend_on_their_batch(Model):
     assert_allclose(together, alone, rtol=1e-10)
     newest = pd.DataFrame({"h": [h[-6:] for h in X["h"]]})
     assert_allclose(model.predict_proba(newest), together, rtol=1e-10)
+
+
+@pytest.mark.parametrize("Model", [HSTUNextItem, SASRecNextItem])
+def test_a_row_is_rounded_alike_in_any_company(Model):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"h": [rng.integers(0, 9, n) for n in rng.integers(0, 60, 90)]})
+    params = QUICK | {"embedding_dim": 50}
+    model = Model(**params, max_len=45, max_epochs=2).fit(X, rng.integers(0, 9, 90))
+    whole = model.predict_proba(X)
+    order = rng.permutation(90)
+    assert_array_equal(model.predict_proba(X.iloc[order]), whole[order])
+    for part in (order[:1], order[3:5], order[5:22], order[22:]):
+        assert_array_equal(model.predict_proba(X.iloc[part]), whole[part])

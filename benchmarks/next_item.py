@@ -13,7 +13,7 @@ NDCG@10 on the validation events; then it is fitted once more on both, as ItemCF
 whole catalogue for the test events, which are read once.
 
 beauty: a user's last item is the test, the one before it the validation; what a user has had is
-left out of the ranking. Settings of the networks were chosen by short trials on validation.
+left out of the ranking.
 
 category: a purchase is a household, a basket and a product category, each once; which of a basket's
 categories comes first is drawn at random. Asked is the category that comes first in a basket, from
@@ -53,16 +53,21 @@ N_STOP = 10_000
 
 SHORT = {
     "embedding_dim": 64, "max_len": 50, "batch_size": 256, "loss": "sampled_softmax",
-    "n_negatives": 2048, "lr": 2e-3,
+    "n_negatives": 2048, "lr": 2e-3, "dropout": 0.5,
 }  # fmt: skip
 BASKETS = {
-    "embedding_dim": 64, "max_len": MAX_LEN, "batch_size": 64, "history": "hist_category",
-    "event_features": ["hist_place"], "exclude_seen": False,
+    "embedding_dim": 64, "max_len": MAX_LEN, "batch_size": 32, "lr": 2e-3,
+    "history": "hist_category", "event_features": ["hist_place"], "exclude_seen": False,
 }  # fmt: skip
 TIMES = {"history_time": "hist_timestamp", "request_time": "timestamp"}
 SETTINGS = {
     "beauty": {"hstu": SHORT, "sasrec": SHORT},
     "category": {"hstu": BASKETS, "hstu_times": BASKETS | TIMES, "sasrec": BASKETS},
+}
+# What each network tries on validation, over its setting.
+CANDIDATES = {
+    "beauty": [{}, {"dropout": 0.2}, {"normalize": False}, {"embedding_dim": 128}],
+    "category": [{}, {"normalize": False}],
 }
 ITEM_CF_GRID = {"weighting": [None, "tfidf"], "shrinkage": [0.0, 50.0], "decay": [0.9, 0.97, 1.0]}
 FREQUENCY_GRID = {"decay": [0.95, 0.98, 0.99, 1.0]}
@@ -138,32 +143,42 @@ def category_log(max_users):
     return log
 
 
-def run_network(name, rows, setting, args, folder):
-    """Epochs by validation, the refit, and both networks' rankings of the test rows."""
+def run_network(name, rows, args, folder):
+    """Setting and epochs by validation, the refit, and both networks' rankings of the test rows."""
     torch.set_num_threads(args.threads)
-    Network = NETWORKS[name]
-    model = Network(
-        **setting, max_epochs=args.max_epochs, n_iter_no_change=args.patience,
-        random_state=args.seed, early_stopping=True, callbacks=[Checkpoint(folder / "choose")],
-    )  # fmt: skip
-    X_val, y_val = rows.valid
-    model.fit(*rows.train, X_val=X_val, y_val=y_val)
-    report = {"setting": setting, "seed": args.seed, "epochs": epochs(model.net_)}
-    n_epochs = int(np.argmax(model.validation_scores_)) + 1
-    X_test, y_test = rows.test
-    report |= {
-        "n_epochs": n_epochs,
-        "valid_ndcg": max(model.validation_scores_),
-        "without_refit": measured(model.recommend(X_test, K)[0], y_test.to_numpy()),
-    }
-    if not args.refit:
-        return report | {"test": report["without_refit"]}
-    model.set_params(
-        max_epochs=n_epochs, early_stopping=False, callbacks=[Checkpoint(folder / "refit")]
+    (X_val, y_val), (X_test, y_test) = rows.valid, rows.test
+    tried, best, best_model = [], {"valid_ndcg": -1.0}, None
+    for candidate in [args.setting] if args.setting else CANDIDATES[args.what]:
+        setting = SETTINGS[args.what][name] | candidate
+        print(f"{name}: {setting}", flush=True)
+        model = NETWORKS[name](
+            **setting, max_epochs=args.max_epochs, n_iter_no_change=args.patience,
+            random_state=args.seed, early_stopping=True,
+            callbacks=[Checkpoint(folder / f"choose_{key(candidate)}")],
+        )  # fmt: skip
+        model.fit(*rows.train, X_val=X_val, y_val=y_val)
+        n_epochs = int(np.argmax(model.validation_scores_)) + 1
+        one = {
+            "setting": setting,
+            "n_epochs": n_epochs,
+            "valid_ndcg": max(model.validation_scores_),
+        }
+        tried.append(one | {"epochs": epochs(model.net_)})
+        if one["valid_ndcg"] > best["valid_ndcg"]:
+            best, best_model = one, model
+    report = best | {"seed": args.seed, "tried": tried}
+    report["without_refit"] = measured(best_model.recommend(X_test, K)[0], y_test.to_numpy())
+    best_model.set_params(
+        max_epochs=best["n_epochs"], early_stopping=False, callbacks=[Checkpoint(folder / "refit")]
     )
-    model.fit(*rows.refit)
-    test = measured(model.recommend(X_test, K)[0], y_test.to_numpy())
-    return report | {"refit_epochs": epochs(model.net_), "test": test}
+    best_model.fit(*rows.refit)
+    report["refit_epochs"] = epochs(best_model.net_)
+    return report | {"test": measured(best_model.recommend(X_test, K)[0], y_test.to_numpy())}
+
+
+def key(told):
+    """A short name for what can be told in JSON."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def run_popularity(rows):
@@ -238,16 +253,15 @@ MODELS = {"beauty": list(SETTINGS["beauty"]), "category": [*OTHERS, *SETTINGS["c
 
 def run(name, rows, args):
     """A model's report, from the cache where it has been finished."""
-    setting = SETTINGS[args.what].get(name, {}) | (args.setting if name in NETWORKS else {})
-    told = [setting, args.seed, args.max_epochs, args.patience, args.refit, args.max_users]
-    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
-    folder = CACHE / f"{args.what}_{name}_{key}"
+    base, candidates = SETTINGS[args.what].get(name), CANDIDATES[args.what]
+    told = [base, args.setting or candidates, args.seed, args.max_epochs, args.patience]
+    folder = CACHE / f"{args.what}_{name}_{key([*told, args.max_users])}"
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
     if not done.exists():
         print(f"{args.what}, {name}", flush=True)
         if name in NETWORKS:
-            report = run_network(name, rows, setting, args, folder)
+            report = run_network(name, rows, args, folder)
         else:
             report = OTHERS[name](rows)
         done.write_text(json.dumps(report))
@@ -262,8 +276,7 @@ def main():
     parser.add_argument("what", choices=list(MODELS))
     parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
     parser.add_argument("--models", nargs="+", help="default: all")
-    parser.add_argument("--setting", type=json.loads, default={}, help="JSON, over the networks'")
-    parser.add_argument("--no-refit", dest="refit", action="store_false")
+    parser.add_argument("--setting", type=json.loads, help="JSON: only this, over the networks'")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int, default=100)
     parser.add_argument("--patience", type=int, default=5)

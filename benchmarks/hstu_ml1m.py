@@ -8,7 +8,8 @@ FOLDER holds ``ratings.parquet`` with user_id, movie_id and order, the chronolog
 user. Order only, no times. Test: each user's last item; validation, for early stopping: the one
 before; training: the rest. Ranked are all items that occur before the test, those of the history
 left out; a test item that never occurred is a miss. skrecsys has no validation: it comes as its
-user would run it, fitted on everything but the test, with its defaults (100 epochs).
+user would run it, fitted on everything but the test, with its defaults (100 epochs), for as long
+as ``--minutes`` says: its epoch takes minutes.
 
 Stopped at any time, the same command goes on: after each epoch a checkpoint is kept in
 ``.cache/hstu_ml1m``. A finished run is not repeated. Writes ``results/hstu_ml1m.json``.
@@ -98,6 +99,8 @@ def run_peer(name, seed, log, args, folder):
     command += ["--output", str(output), "--checkpoints", str(folder), "--seed", str(seed)]
     command += ["--epochs", str(args.max_epochs), "--threads", str(args.threads)]
     variables = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(args.threads)}
+    if environment == "skrecsys" and args.minutes is not None:
+        command += ["--minutes", str(args.minutes)]
     subprocess.run(command, env=os.environ | variables, check=True)
     report = json.loads(output.read_text())
     if "recommended" in report:
@@ -135,6 +138,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of our models")
     parser.add_argument("--max-epochs", type=int, default=101)
     parser.add_argument("--max-users", type=int, help="to try the script out")
+    parser.add_argument("--minutes", type=float, help="skrecsys begins no epoch after these")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=protocol.RESULTS / "hstu_ml1m.json")
     args = parser.parse_args()

@@ -26,14 +26,14 @@ K = 10
 
 
 class JournalledHSTU(HSTU):
-    """An HSTU that writes down its epochs, and goes on from the last one."""
+    """An HSTU that writes down its epochs, goes on from the last one, and keeps to a budget."""
 
-    folder = None
+    folder, minutes = None, float("inf")
 
     def _make_optimizer(self, module):
         """The hook between building and training."""
         optimizer = super()._make_optimizer(module)
-        self.journal = Journal(self.folder, module, optimizer)
+        self.journal = Journal(self.folder, self.minutes, module, optimizer)
         return optimizer
 
 
@@ -41,11 +41,13 @@ class Journal:
     """Stands between skrecsys' training loop and its module.
 
     Epochs of an earlier process are shown to the loop as one batch each, whose loss is the recorded
-    one and has no gradient, so that the loop counts and lowers its rate as it had.
+    one and has no gradient, so that the loop counts and lowers its rate as it had. No epoch begins
+    after `minutes` of training: the loop is shown the last one again.
     """
 
-    def __init__(self, folder, module, optimizer):
+    def __init__(self, folder, minutes, module, optimizer):
         self.last, self.module, self.optimizer = folder / "last.pt", module, optimizer
+        self.minutes = minutes
         self.batches, self.loss = module.iter_batches, module.batch_loss
         module.iter_batches, module.batch_loss = self.iter_batches, self.batch_loss
         self.saved = torch.load(self.last, weights_only=False) if self.last.exists() else None
@@ -60,6 +62,10 @@ class Journal:
             return
         if self.saved is not None:
             self.go_on(generator)
+        if sum(epoch["seconds"] for epoch in self.epochs) > 60 * self.minutes:
+            self.replayed = self.epochs[-1]["train_loss"]
+            yield (range(1),)
+            return
         self.replayed, self.total, self.seen = None, 0.0, 0
         began = time.perf_counter()
         yield from self.batches(batch_size, generator)
@@ -104,6 +110,7 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path, required=True, help="resumed if it holds any")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of training, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -113,7 +120,7 @@ def main():
         user, item = arrays["user"][order], arrays["item"][order]
     is_test = np.append(user[1:] != user[:-1], True)
     model = JournalledHSTU(max_iter=args.epochs, n_jobs=args.threads, random_state=args.seed)
-    model.folder = args.checkpoints
+    model.folder, model.minutes = args.checkpoints, args.minutes
     model.fit(np.column_stack([user, item])[~is_test])
     users = user[is_test]
     users = users[np.isin(users, model.user_ids_)]

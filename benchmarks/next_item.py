@@ -66,10 +66,13 @@ SETTINGS = {
 }
 # What each network tries on validation, over its setting.
 CANDIDATES = {
-    "beauty": [{}, {"dropout": 0.2}, {"normalize": False}, {"embedding_dim": 128}],
+    "beauty": [{}, {"dropout": 0.2}, {"embedding_dim": 128}],
     "category": [{}, {"normalize": False}],
 }
-ITEM_CF_GRID = {"weighting": [None, "tfidf"], "shrinkage": [0.0, 50.0], "decay": [0.9, 0.97, 1.0]}
+ITEM_CF_GRID = [
+    {"shrinkage": [0.0, 50.0], "decay": [0.97, 1.0]},
+    {"similarity": ["conditional"], "alpha": [0.0, 0.3], "decay": [0.97, 1.0]},
+]
 FREQUENCY_GRID = {"decay": [0.95, 0.98, 0.99, 1.0]}
 
 
@@ -214,7 +217,7 @@ def run_item_cf(rows):
         X, _ = part
         past = rows.log[rows.log["week"] <= last_week]
         model = ItemCF(
-            user="household_id", item="category", n_neighbors=100, random_state=0, **setting
+            user="household_id", item="category", n_neighbors=300, random_state=0, **setting
         )
         model.fit(past[["household_id", "category"]])
         lengths = X["hist_category"].list.len().to_numpy()
@@ -253,7 +256,8 @@ MODELS = {"beauty": list(SETTINGS["beauty"]), "category": [*OTHERS, *SETTINGS["c
 
 def run(name, rows, args):
     """A model's report, from the cache where it has been finished."""
-    base, candidates = SETTINGS[args.what].get(name), CANDIDATES[args.what]
+    base = SETTINGS[args.what].get(name, [ITEM_CF_GRID, FREQUENCY_GRID])
+    candidates = CANDIDATES[args.what]
     told = [base, args.setting or candidates, args.seed, args.max_epochs, args.patience]
     folder = CACHE / f"{args.what}_{name}_{key([*told, args.max_users])}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Next item on MovieLens-1M: HR@10, NDCG@10 and seconds per epoch, against RecTools.
+"""Next item on MovieLens-1M: HR@10, NDCG@10 and seconds per epoch, against RecTools and skrecsys.
 
     python benchmarks/hstu_ml1m.py --data FOLDER            # hours: all models, three seeds of ours
     python benchmarks/hstu_ml1m.py --data FOLDER --models hstu --seeds 0
@@ -7,14 +7,15 @@
 FOLDER holds ``ratings.parquet`` with user_id, movie_id and order, the chronological rank within the
 user. Order only, no times. Test: each user's last item; validation, for early stopping: the one
 before; training: the rest. Ranked are all items that occur before the test, those of the history
-left out; a test item that never occurred is a miss.
+left out; a test item that never occurred is a miss. skrecsys has no validation: it comes as its
+user would run it, fitted on everything but the test, with its defaults (100 epochs), for as long
+as ``--minutes`` says: its epoch takes minutes.
 
 Stopped at any time, the same command goes on: after each epoch a checkpoint is kept in
 ``.cache/hstu_ml1m``. A finished run is not repeated. Writes ``results/hstu_ml1m.json``.
 """
 
 import argparse
-import copy
 import json
 import os
 import subprocess
@@ -24,65 +25,23 @@ import numpy as np
 import pandas as pd
 import protocol
 import torch
-from skorch.callbacks import Callback
-from skorch.history import History
+from checkpoint import Checkpoint, epochs
+from make_envs import HERE, peer_python
 
 from sk_adrec import HSTUNextItem, SASRecNextItem
-from sk_adrec._net import RestoreBest
 from sk_adrec.sequential import leave_last_out
 
-HERE = Path(__file__).parent
 CACHE = protocol.CACHE / "hstu_ml1m"
 OURS = {"hstu": HSTUNextItem, "sasrec": SASRecNextItem}
-PEERS = {"rectools_hstu": "hstu", "rectools_sasrec": "sasrec"}
+# Runner and arguments; the environment is the first word of the name.
+PEERS = {
+    "rectools_hstu": ("run_rectools.py", "--model", "hstu"),
+    "rectools_sasrec": ("run_rectools.py", "--model", "sasrec"),
+    "skrecsys_hstu": ("run_skrecsys_hstu.py",),
+}
 # The paper's public configuration; the estimators' defaults otherwise.
 NET_PARAMS = {"optimizer__betas": (0.9, 0.98)}
 K = 10
-
-
-class Checkpoint(Callback):
-    """Keeps all that a fit needs to go on after each epoch, and goes on from it."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-
-    def on_train_begin(self, net, **kwargs):
-        """Put everything back as it was after the last epoch that was finished."""
-        if not (self.folder / "last.pt").exists():
-            return
-        state = torch.load(self.folder / "last.pt", weights_only=False)
-        net.module_.load_state_dict(state["module"])
-        net.optimizer_.load_state_dict(state["optimizer"])
-        net.history_ = net.history = History(state["history"])
-        net.rng.bit_generator.state = state["numpy"]
-        torch.set_rng_state(state["torch"])
-        _restorer(net).__dict__.update(state["best"])
-        finished = len(net.history)
-        stopped = finished - state["best"]["best_epoch_"] >= _restorer(net).patience
-        net.max_epochs = 0 if stopped else max(0, net.max_epochs - finished)
-
-    def on_epoch_end(self, net, **kwargs):
-        """Write to another file first: the machine may stop at any moment."""
-        last = net.history[-1]
-        one = {"epoch": len(net.history), "seconds": last["dur"]}
-        one |= {"train_loss": last["train_loss"], "valid_ndcg": float(last[f"valid_ndcg_at_{K}"])}
-        with (self.folder / "epochs.jsonl").open("a") as file:
-            file.write(json.dumps(one) + "\n")
-        print(one, flush=True)
-        state = {
-            "module": net.module_.state_dict(),
-            "optimizer": net.optimizer_.state_dict(),
-            "history": list(net.history),
-            "numpy": copy.deepcopy(net.rng.bit_generator.state),
-            "torch": torch.get_rng_state(),
-            "best": vars(_restorer(net)),
-        }
-        torch.save(state, self.folder / "next.pt")
-        os.replace(self.folder / "next.pt", self.folder / "last.pt")
-
-
-def _restorer(net):
-    return next(callback for _, callback in net.callbacks_ if isinstance(callback, RestoreBest))
 
 
 def read_log(data, max_users):
@@ -104,28 +63,30 @@ def run_ours(name, seed, log, args, folder):
     torch.set_num_threads(args.threads)
     model.fit(X, y, X_val=X_val, y_val=y_val)
     ids, _ = model.recommend(X_test, K)
-    hit = ids == y_test.to_numpy()[:, None]
-    history = model.net_.history
     return {
-        "epochs": [
-            {"epoch": k + 1, "seconds": one["dur"], "valid_ndcg": float(one[f"valid_ndcg_at_{K}"])}
-            for k, one in enumerate(history)
-        ],
-        "test": {
-            "hr": float(hit.any(1).mean()),
-            "ndcg": float((hit / np.log2(np.arange(2, K + 2))).sum(1).mean()),
-            "n": len(hit),
-        },
+        "epochs": epochs(model.net_),
+        "test": measured(ids, y_test.to_numpy()),
         "n_items": len(model.classes_),
     }
 
 
+def measured(ids, y):
+    """HR@10 and NDCG@10 of rankings (n, K) for one right item per row."""
+    hit = ids == y[:, None]
+    return {
+        "hr": float(hit.any(1).mean()),
+        "ndcg": float((hit / np.log2(np.arange(2, K + 2))).sum(1).mean()),
+        "n": len(hit),
+    }
+
+
 def run_peer(name, seed, log, args, folder):
-    """The report of RecTools' model, trained in its own environment on the same log."""
-    python = HERE / ".envs" / "rectools" / "bin" / "python"
+    """The report of another library's model, trained in its own environment on the same log."""
+    environment, (runner, *arguments) = name.split("_")[0], PEERS[name]
+    python = peer_python(environment, HERE / ".envs")
     if not python.exists():
         raise FileNotFoundError(
-            "no environment for RecTools: run `python benchmarks/make_envs.py rectools`"
+            f"no environment for {environment}: run `python benchmarks/make_envs.py {environment}`"
         )
     np.savez(
         folder / "data.npz",
@@ -134,13 +95,19 @@ def run_peer(name, seed, log, args, folder):
         position=np.arange(len(log)),
     )
     output = folder / "report.json"
-    command = [str(python), str(HERE / "peers" / "run_rectools.py"), str(folder / "data.npz")]
-    command += ["--model", PEERS[name], "--output", str(output), "--checkpoints", str(folder)]
-    command += ["--epochs", str(args.max_epochs), "--seed", str(seed)]
-    command += ["--threads", str(args.threads)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(args.threads)}
-    subprocess.run(command, env=environment, check=True)
-    return json.loads(output.read_text())
+    command = [str(python), str(HERE / "peers" / runner), str(folder / "data.npz"), *arguments]
+    command += ["--output", str(output), "--checkpoints", str(folder), "--seed", str(seed)]
+    command += ["--epochs", str(args.max_epochs), "--threads", str(args.threads)]
+    variables = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(args.threads)}
+    if environment == "skrecsys" and args.minutes is not None:
+        command += ["--minutes", str(args.minutes)]
+    subprocess.run(command, env=os.environ | variables, check=True)
+    report = json.loads(output.read_text())
+    if "recommended" in report:
+        last = log.drop_duplicates("user_id", keep="last").set_index("user_id")["movie_id"]
+        users, ids = (np.asarray(report.pop(key)) for key in ("users", "recommended"))
+        report["test"] = measured(ids, last.loc[users].to_numpy())
+    return report
 
 
 def run(name, seed, log, args):
@@ -171,6 +138,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of our models")
     parser.add_argument("--max-epochs", type=int, default=101)
     parser.add_argument("--max-users", type=int, help="to try the script out")
+    parser.add_argument("--minutes", type=float, help="skrecsys begins no epoch after these")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=protocol.RESULTS / "hstu_ml1m.json")
     args = parser.parse_args()

@@ -29,9 +29,9 @@ PEERS = {
     "rectools": ["rectools[torch]==0.19.0"],
     # pandas numbers the raw ids for it.
     "implicit": ["implicit==0.7.3", "pandas"],
-    "skrecsys": ["skrecsys==0.9.0"],
+    "skrecsys": ["skrecsys[nn]==0.9.0"],
 }
-WITHOUT_TORCH = ("implicit", "skrecsys")
+WITHOUT_TORCH = ("implicit",)
 
 
 def peer_python(peer, envs):

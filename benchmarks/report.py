@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+from report_next_item import hstu_section, next_item_section
 from report_recall import (
     beauty_section,
     item_cf_speed_section,
@@ -473,6 +474,13 @@ SECTIONS = (
         item_cf_speed_section,
     ),
     ("two_tower_epoch", "two_tower_epoch.py", two_tower_epoch_section),
+    ("hstu_ml1m", "hstu_ml1m.py --data FOLDER", hstu_section),
+    (
+        "next_item_beauty item_cf_beauty",
+        "next_item.py beauty --data FOLDER",
+        next_item_section,
+    ),
+    ("next_item_category", "next_item.py category", next_item_section),
     ("overhead", "overhead.py", overhead_section),
 )
 

@@ -14,8 +14,8 @@ ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
 )
-# What a matrix product rounds for a row depends on the rows beside it; the scores of next-item
-# models multiply that by 20, and a calibration curve by its slope. In float64 they pass.
+# What a matrix product rounds for a row depends on the rows beside it, and a retriever's calibration
+# curve multiplies that by its slope. In float64 they pass.
 ROUNDED_WITH_ITS_NEIGHBOURS = (
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",
@@ -74,7 +74,7 @@ def test_sklearn_checks_in_float32(estimator, check):
         check(estimator)
     except AssertionError:
         rounded = ROUNDED_IN_FLOAT32
-        if estimator_kind(estimator) in ("next_item", "retriever"):
+        if estimator_kind(estimator) == "retriever":
             rounded += ROUNDED_WITH_ITS_NEIGHBOURS
         if check.func.__name__ not in rounded:
             raise

@@ -60,7 +60,8 @@ class RelativeBias(nn.Module):
     def offsets(self, T: int) -> Tensor:
         """Bias of query i for key j <= i, shape (T, T); computed once, sliced for each block."""
         steps = torch.arange(T, device=self.by_offset.device)
-        distance = (steps[:, None] - steps).clamp(min=0)
+        # Further apart than the longest history are only entries that are padding.
+        distance = (steps[:, None] - steps).clamp(min=0, max=len(self.by_offset) - 1)
         return self.by_offset[distance]
 
     def add_time(self, bias: Tensor, buckets: Tensor | None) -> Tensor:

@@ -12,6 +12,9 @@ from torch import Tensor
 _SHARE, _SLACK = 0.85, 4
 # Elements of a block's (rows, T, T) matrix: 4 MB in float32, near the cache.
 _BLOCK = 1 << 20
+#: What products of matrices and vectorised functions make of a row does not depend on the rows
+#: around it, to the last bit, where the number of rows is a multiple of this.
+ROW_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,20 @@ class PackedLists:
     row: Tensor
 
     @classmethod
-    def of(cls, offsets: Tensor, max_len: int) -> PackedLists:
-        """Pack lists, given by their offsets (B + 1,), keeping the last `max_len` entries."""
+    def of(cls, offsets: Tensor, max_len: int, alike: bool = False) -> PackedLists:
+        """Pack lists, given by their offsets (B + 1,), keeping the last `max_len` entries.
+
+        With `alike` a list is padded to the next multiple of ``ROW_MULTIPLE``, whatever the lists
+        beside it are: what comes out for it then never depends on its batch, for a little more
+        padding.
+        """
         device = offsets.device
         lengths = offsets.diff()
         kept = lengths.clamp(max=max_len)
-        by_length, order = kept.sort(descending=True, stable=True)
-        shapes = list(_shapes(by_length.tolist()))
+        padded = -(-kept // ROW_MULTIPLE) * ROW_MULTIPLE if alike else kept
+        by_length, order = padded.sort(descending=True, stable=True)
+        share, slack = (1, 0) if alike else (_SHARE, _SLACK)
+        shapes = list(_shapes(by_length.tolist(), share, slack))
         # Where each list starts in the packed axis, in the order of the batch.
         width = torch.tensor([T for n, T in shapes for _ in range(n)], dtype=torch.int64)
         start = torch.zeros(len(lengths), dtype=torch.int64)
@@ -83,11 +93,11 @@ class PackedLists:
             yield part.unflatten(0, (n, T))
 
 
-def _shapes(lengths: list[int]) -> Iterator[tuple[int, int]]:
+def _shapes(lengths: list[int], share: float, slack: int) -> Iterator[tuple[int, int]]:
     """Rows and length of each block, for descending lengths; empty lists are in none."""
     n, T = 0, 0
     for length in lengths:
-        if n and (length < _SHARE * T - _SLACK or (n + 1) * T * T > _BLOCK):
+        if n and (length < share * T - slack or (n + 1) * T * T > _BLOCK):
             yield n, T
             n = 0
         if not length:

@@ -15,9 +15,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
+from torch.nn import functional as F
 
 from .._base import BaseTorchEstimator, _rows
 from .._validation import check_choice, check_number, check_weight, check_X
+from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
@@ -30,8 +32,8 @@ from ._ranks import exclude, places, top
 K = 10
 # loss="auto": catalogues up to this size get the full softmax.
 _FULL_SOFTMAX = 20_000
-# Scores held at once when the catalogue is ranked: 64 MB in float32.
-_SCORES_AT_ONCE = 1 << 24
+# Scores held at once when the catalogue is ranked: 16 MB in float32.
+_SCORES_AT_ONCE = 1 << 22
 # A held-out item that was seen before can not be recommended: above this share something is wrong.
 _MANY_REPEATS = 0.2
 _COSINE_TEMPERATURE = 0.05
@@ -272,13 +274,17 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
 
         Items in `history` have -inf.
         """
-        items = self._items()[torch.from_numpy(self._class_codes - FIRST_KNOWN)].T
-        position = np.full(self._vocabulary.n_codes, -1)
-        position[self._class_codes] = np.arange(len(self._class_codes))
-        size = max(1, _SCORES_AT_ONCE // items.shape[1])
+        items = self._items()[torch.from_numpy(self._class_codes - FIRST_KNOWN)]
+        n_items, position = len(items), np.full(self._vocabulary.n_codes, -1)
+        position[self._class_codes] = np.arange(n_items)
+        # Products are as large as it takes for a row's to be the same beside any others.
+        items = F.pad(items, (0, 0, 0, max(0, ROW_MULTIPLE - n_items))).T
+        size = ROW_MULTIPLE * max(1, _SCORES_AT_ONCE // (ROW_MULTIPLE * n_items))
         for start in range(0, len(states), size):
             rows = slice(start, start + size)
-            scores = torch.from_numpy(states[rows]).to(items) @ items
+            u = torch.from_numpy(states[rows]).to(items)
+            u_padded = F.pad(u, (0, 0, 0, -len(u) % ROW_MULTIPLE))
+            scores = (u_padded @ items)[: len(u), :n_items]
             if history is not None:
                 seen = history.take(rows)
                 exclude(

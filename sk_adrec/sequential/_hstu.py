@@ -136,10 +136,22 @@ class HSTUNextItem(BaseNextItem):
 
     Notes
     -----
-    Differences from the paper's public experiments, whose configuration the defaults follow: the
-    full softmax for catalogues up to 20,000 items; a learned state before the first event; the
-    bias by time is left out unless `history_time` is given; further fields of events are added to
-    the item's embedding.
+    The layer, the input, the cosines over 0.05 and the defaults are those of the paper's public
+    experiments (meta-recsys/generative-recommenders). Differences:
+
+    - The full softmax for catalogues up to 20,000 items, in place of 128 negatives per position;
+      above, draws that all positions of a batch share (see `negatives`).
+    - No bias by time unless `history_time` is given; without `request_time` differences are to the
+      latest event, not to the one that is predicted.
+    - A learned state before the first event, which is a target as well.
+    - ``id_dropout``: items are shown as unknown now and then, so that unknown ones mean something.
+    - Adam moves only the items that a batch uses, and has betas .9 and .999; there .9 and .98,
+      which is ``net_params={"optimizer__betas": (0.9, 0.98)}``.
+    - n of equation 2 is `max_len`; there it also counts the events that may be predicted.
+    - The outputs' bias f2 starts at zero. Further fields of events are added to the item's
+      embedding.
+
+    RecTools' HSTU has weights in its layer norms; this one, as the paper's, has none.
 
     Sizes of batches do not matter for predictions, nor how lists are padded.
 

@@ -57,7 +57,7 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
        user_id hist_item_id  y
     0        1        ['a']  b
     """
-    log, starts, ends = _sorted_by_user(log, user, item, time, event_features)
+    log, starts, ends, _ = _sorted_by_user(log, user, item, time, event_features)
     parts = []
     for back in (3, 2, 1):
         long_enough = ends - starts > back
@@ -68,7 +68,15 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
 
 
 def make_prefixes(
-    log, *, user="user_id", item="item_id", time=None, event_features=(), min_len=1, max_len=50
+    log,
+    *,
+    user="user_id",
+    item="item_id",
+    time=None,
+    event_features=(),
+    min_len=1,
+    max_len=50,
+    rows=None,
 ):
     """One row per event: the user's events before it, and its item.
 
@@ -82,6 +90,10 @@ def make_prefixes(
         Events with fewer events before them get no row; 0 keeps first events, without history.
     max_len : int, default=50
         Events kept of a history, the newest: memory grows with it.
+    rows : array-like of bool of shape (n_events,), default=None
+        Which events get a row, in the order of `log`; None = all. All events count as history. Of a
+        long log take those after the split, to test on, or every `max_len`-th of a user to train on
+        with ``train_positions="all"``.
 
     Returns
     -------
@@ -89,6 +101,11 @@ def make_prefixes(
         Columns as for :func:`leave_last_out`, sorted by user, then by time; indexed as `log`, so
         that other columns of an event can be joined.
     y : Series
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist, a user or an item is missing, or `rows` does not fit `log`.
 
     Examples
     --------
@@ -105,17 +122,23 @@ def make_prefixes(
         raise ValueError(
             f"min_len must be at least 0 and max_len at least 1, got {min_len} and {max_len}"
         )
-    log, starts, ends = _sorted_by_user(log, user, item, time, event_features)
+    wanted = np.ones(len(log), dtype=bool) if rows is None else np.asarray(rows)
+    if wanted.dtype != bool or wanted.shape != (len(log),):
+        raise ValueError(
+            f"rows must have one bool for each of the {len(log)} events, got {wanted.dtype} of "
+            f"shape {wanted.shape}"
+        )
+    log, starts, ends, order = _sorted_by_user(log, user, item, time, event_features)
     first = np.repeat(starts, ends - starts)
     target = np.arange(len(log))
-    kept = target - first >= min_len
+    kept = (target - first >= min_len) & wanted[order]
     first, target = first[kept], target[kept]
     begin = np.maximum(first, target - max_len)
     return _rows(log, begin, target, user, item, time, event_features)
 
 
 def _sorted_by_user(log, user, item, time, event_features):
-    """The log as a pandas frame sorted by user and time, and where each user starts and ends."""
+    """The log as a frame sorted by user and time, where each user starts and ends, the order."""
     if not isinstance(log, pd.DataFrame):
         log = nw.from_native(log, eager_only=True).to_pandas()
     for name in (user, item, *([] if time is None else [time]), *event_features):
@@ -131,9 +154,9 @@ def _sorted_by_user(log, user, item, time, event_features):
     keys = [codes]
     if time is not None:
         keys.insert(0, log[time].rank(method="dense").to_numpy())
-    log = log.iloc[np.lexsort(keys)]
+    order = np.lexsort(keys)
     ends = np.bincount(codes).cumsum()
-    return log, np.append(0, ends[:-1]), ends
+    return log.iloc[order], np.append(0, ends[:-1]), ends, order
 
 
 def _rows(log, begin, target, user, item, time, event_features):

@@ -126,7 +126,8 @@ class NextItemNetwork(nn.Module):
     def forward(self, batch: Batch) -> Tensor | Predictions:
         """States after the last event (B, d) in evaluation, in training :class:`Predictions`."""
         history = batch.sequences[self.settings.item]
-        packed = PackedLists.of(history.offsets, self.settings.max_len)
+        # A prediction must not depend, by rounding, on the rows that it is asked for with.
+        packed = PackedLists.of(history.offsets, self.settings.max_len, alike=not self.training)
         context = None if self.context is None else self.context(packed, history.x)
         x = self._events(batch, packed)  # (N, d)
         for block in self.blocks:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sk_adrec import HSTUNextItem, SASRecNextItem, losses
 from sk_adrec.losses import SampledSoftmaxLoss, SoftmaxLoss
-from sk_adrec.nn import PackedLists
+from sk_adrec.nn import Batch, Lists, PackedLists
 from sk_adrec.sequential import _base, leave_last_out, make_prefixes
 from sk_adrec.sequential._ranks import places, top
 from sk_adrec.utils._checks_next_item import history_rows
@@ -167,6 +167,17 @@ def test_make_prefixes_against_a_loop(log):
             expected[now.name] = (list(events["item_id"].iloc[max(0, k - 3) : k]), now["item_id"])
     assert dict(zip(X.index, zip(map(list, X["hist_item_id"]), y))) == expected
     assert (X["time"] == log["time"].loc[X.index]).all()
+
+
+def test_make_prefixes_of_some_events_are_those_of_all(log):
+    wanted = np.random.default_rng(1).random(len(log)) < 0.3
+    X, y = make_prefixes(log, time="time", max_len=3)
+    X_some, y_some = make_prefixes(log, time="time", max_len=3, rows=wanted)
+    kept = wanted[X.index]
+    pd.testing.assert_frame_equal(X_some, X[kept])
+    pd.testing.assert_series_equal(y_some, y[kept])
+    with pytest.raises(ValueError, match=r"one bool for each of the 200 events, got int64"):
+        make_prefixes(log, rows=np.arange(200))
 
 
 def test_first_events_have_empty_histories(log):
@@ -421,3 +432,72 @@ def test_rows_are_finite_and_do_not_depend_on_their_batch(Model):
     assert_allclose(together, alone, rtol=1e-10)
     newest = pd.DataFrame({"h": [h[-6:] for h in X["h"]]})
     assert_allclose(model.predict_proba(newest), together, rtol=1e-10)
+
+
+@pytest.mark.parametrize("Model", [HSTUNextItem, SASRecNextItem])
+def test_a_row_is_rounded_alike_in_any_company(Model):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"h": [rng.integers(0, 9, n) for n in rng.integers(0, 60, 90)]})
+    params = QUICK | {"embedding_dim": 50}
+    model = Model(**params, max_len=45, max_epochs=2).fit(X, rng.integers(0, 9, 90))
+    whole = model.predict_proba(X)
+    order = rng.permutation(90)
+    assert_array_equal(model.predict_proba(X.iloc[order]), whole[order])
+    for part in (order[:1], order[3:5], order[5:22], order[22:]):
+        assert_array_equal(model.predict_proba(X.iloc[part]), whole[part])
+
+
+MODELS = pytest.mark.parametrize("Model", [HSTUNextItem, SASRecNextItem])
+
+
+def training_loss(model, lists, y):
+    """The module in training, the loss of each row, and the states at every position."""
+    codes = np.concatenate([np.empty(0), *lists]).astype(np.int32)
+    offsets = torch.tensor([0, *np.cumsum([len(one) for one in lists])])
+    nothing = torch.zeros(len(lists), 0)
+    history = Lists(torch.from_numpy(codes), offsets, None)
+    module = model.net_.module_.train()
+    output = module(Batch(nothing, nothing.int(), {"h": history}))
+    loss = model.net_.criterion_(output, torch.tensor(y))
+    module.eval()
+    return module, loss, output.states
+
+
+@MODELS
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+@pytest.mark.parametrize("lengths", [[0], [0, 0], [1], [0, 1, 5, 6, 7, 40]])
+def test_losses_and_gradients_are_finite_for_lists_of_any_length(Model, loss, lengths):
+    X = pd.DataFrame({"h": [np.arange(9), [1]]})
+    model = Model(**QUICK, loss=loss, n_negatives=4, max_len=6, max_epochs=1).fit(X, [1, 2])
+    lists = [np.arange(n) % 9 + 2 for n in lengths]
+    module, rows, _ = training_loss(model, lists, [3] * len(lists))
+    module.zero_grad()
+    rows.sum().backward()
+    assert rows.isfinite().all()
+    grads = [p.grad for p in module.parameters() if p.grad is not None]
+    assert all(
+        (grad.coalesce().values() if grad.is_sparse else grad).isfinite().all() for grad in grads
+    )
+
+
+@MODELS
+def test_later_items_change_no_earlier_prediction_in_training(Model):
+    X = pd.DataFrame({"h": [np.arange(9), [1]]})
+    model = Model(**QUICK, dtype="float64", max_len=6, max_epochs=1).fit(X, [1, 2])
+    items = np.array([3, 5, 2, 7, 4, 6])
+    _, _, before = training_loss(model, [items], [3])
+    for k in range(1, 6):
+        changed = items.copy()
+        changed[k:] = 9
+        _, _, after = training_loss(model, [changed], [3])
+        assert_allclose(after[:k].detach(), before[:k].detach(), rtol=1e-12)
+        assert (after[k:6] - before[k:6]).abs().max() > 1e-6
+
+
+@MODELS
+@pytest.mark.parametrize("positions", ["all", "last"])
+def test_histories_that_are_all_empty_are_learned_from(Model, positions):
+    X = pd.DataFrame({"h": [[]] * 40})
+    model = Model(**QUICK, train_positions=positions, max_epochs=30).fit(X, ["a"] * 30 + ["b"] * 10)
+    assert np.isfinite(model.loss_curve_).all()
+    assert model.predict(X[:1]) == ["a"]

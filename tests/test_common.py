@@ -14,8 +14,8 @@ ROUNDED_IN_FLOAT32 = (
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
 )
-# What a matrix product rounds for a row depends on the rows beside it, and a retriever's calibration
-# curve multiplies that by its slope. In float64 they pass.
+# What a matrix product rounds for a row depends on the rows beside it, and the calibration curve of
+# a retriever multiplies that by its slope. In float64 they pass.
 ROUNDED_WITH_ITS_NEIGHBOURS = (
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",

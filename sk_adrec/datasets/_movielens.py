@@ -91,6 +91,7 @@ def fetch_movielens(
         movies : DataFrame of shape (n_movies, 3)
             `item_id`, `title`, `genres` (list column; empty where no genre is known).
         feature_names : list of str
+
         DESCR : str
             Sizes, terms and citation.
 

@@ -1,6 +1,6 @@
 """Sphinx: pages in Markdown, the reference from docstrings, the gallery from examples/plot_*.py.
 
-    make docs      # everything; warnings are errors, nothing is downloaded
+make docs      # everything; warnings are errors, nothing is downloaded
 """
 
 import os

@@ -2,19 +2,20 @@
 Who buys what the mailer shows? A real impression log
 ======================================================
 
-One row of the Complete Journey log is a household in a store, and a product that the week's mailer promoted
-there. Did the household buy it? We fit a factorisation machine on ids alone, compare it with a one-hot logistic
-regression, and look at what a bidder would look at: how many conversions the best impressions hold, and
-whether the probabilities are right in each department.
+One row of the Complete Journey log is a household in a store, and a product that the week's mailer
+promoted there. Did the household buy it? We fit a factorisation machine on ids alone, compare it
+with a one-hot logistic regression, and look at what a bidder would look at: how many conversions
+the best impressions hold, and whether the probabilities are right in each department.
 
-The package that ships these data describes them as *simulated data based on real grocery shopping patterns*.
+The package that ships these data describes them as *simulated data based on real grocery shopping
+patterns*.
 """
 
 # %%
 # The rows
 # --------
-# All conversions of weeks 33 to 52 and one in 200 of the other impressions. Each of those weighs 200, so that
-# everything below is about the whole log.
+# All conversions of weeks 33 to 52 and one in 200 of the other impressions. Each of those weighs
+# 200, so that everything below is about the whole log.
 
 from sk_adrec.datasets import load_complete_journey_impressions
 
@@ -24,8 +25,8 @@ print(f"{len(X):,} rows stand for {weight.sum():,.0f} impressions, {y.sum():,} o
 X.iloc[:3].T
 
 # %%
-# We cut by time: a random split would let a model learn from the future of what it is judged on. The last
-# week before the test says when to stop.
+# We cut by time: a random split would let a model learn from the future of what it is judged on.
+# The last two weeks before the test say when to stop.
 
 train, valid, test = week <= 44, week.between(45, 46), week > 46
 
@@ -62,8 +63,8 @@ linear.fit(X[train], y[train], logisticregression__sample_weight=weight[train])
 # %%
 # Later weeks judge
 # -----------------
-# GAUC is the AUC within households. Normalised entropy is the log loss over that of the base rate, and
-# expected over observed conversions says whether the level is right.
+# GAUC is the AUC within households. Normalised entropy is the log loss over that of the base rate,
+# and expected over observed conversions says whether the level is right.
 
 import pandas as pd
 from sklearn.metrics import roc_auc_score
@@ -81,9 +82,7 @@ pd.DataFrame(
             "normalised entropy": normalized_entropy_score(
                 y[test], p_model, sample_weight=weight[test]
             ),
-            "expected / observed": calibration_ratio(
-                y[test], p_model, sample_weight=weight[test]
-            ),
+            "expected / observed": calibration_ratio(y[test], p_model, sample_weight=weight[test]),
         }
         for name, p_model in p.items()
     }

@@ -25,7 +25,8 @@ def toctrees(page):
     """Documents that a page's toctrees name, relative to docs/."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\{toctree\}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    entries = [line for block in blocks for line in block.splitlines() if line]
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    entries = [re.sub(r".*<(.*)>$", r"\1", line) for line in lines]  # or: a title <document>
     folder = page.parent.relative_to(DOCS)
     return [str(folder / entry) for entry in entries if not entry.startswith(":")]
 

@@ -63,6 +63,7 @@ html_title = "sk_adrec"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 toc_object_entries_show_parents = "hide"
+html_use_index = False
 html_show_sourcelink = False
 html_copy_source = False
 html_show_sphinx = False

@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 export SCIPY_ARRAY_API := 1
 export MPLBACKEND := Agg
 
-.PHONY: demo test install lint benchmark benchmark-impressions benchmark-epoch benchmark-overhead clean
+.PHONY: demo test docs install lint benchmark benchmark-impressions benchmark-epoch benchmark-overhead clean
 
 install: $(VENV)/.installed
 
@@ -25,6 +25,14 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The site, in docs/_build/html: a minute or two, most of it the gallery. Nothing is fetched while it is built.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[data,plot,docs]"
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -50,4 +58,4 @@ benchmark-overhead: install
 	$(BIN)/python benchmarks/report.py
 
 clean:
-	rm -rf $(VENV) demo_output .pytest_cache .hypothesis
+	rm -rf $(VENV) demo_output .pytest_cache .hypothesis docs/_build docs/gallery docs/reference

@@ -14,11 +14,19 @@ import sk_adrec
 plt.switch_backend("Agg")
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What Sphinx has made is no page of ours.
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"] + [
+    page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts
+]
 
 
 def python_blocks(text):
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def name_of(page):
+    """The page in the name of its test."""
+    return str(page.relative_to(ROOT))
 
 
 def links(text):
@@ -27,7 +35,7 @@ def links(text):
     return [target for target in targets if "://" not in target]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_runs_in_order(page, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # what pages write goes with the test
     namespace = {"__name__": page.stem}
@@ -39,13 +47,14 @@ def test_python_runs_in_order(page, capsys, tmp_path, monkeypatch):
 
 def test_the_guide_is_linked_and_runs():
     guide = ROOT / "docs" / "guide.md"
-    assert len(python_blocks(guide.read_text(encoding="utf-8"))) >= 9
-    for page in (ROOT / "README.md", ROOT / "docs" / "data_contract.md"):
-        targets = links(page.read_text(encoding="utf-8"))
-        assert guide in [(page.parent / target).resolve() for target in targets]
+    assert "docs/guide.md" in links((ROOT / "README.md").read_text(encoding="utf-8"))
+    chapters = [guide.parent / target for target in links(guide.read_text(encoding="utf-8"))]
+    assert set(chapters) >= set(guide.with_suffix("").glob("*.md"))
+    for chapter in guide.with_suffix("").glob("*.md"):
+        assert python_blocks(chapter.read_text(encoding="utf-8")), f"{chapter.name} shows nothing"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_to_files(page):
     missing = [
         target

@@ -111,7 +111,9 @@ def load_complete_journey_impressions(
             The start of that week on the clock of the purchases' timestamps: all purchases of
             earlier weeks lie before it and none of that week's does. The time of a row for
             :class:`~sk_adrec.HistoryEncoder`: ``log.data.assign(timestamp=log.timestamp)``.
+
         feature_names, target_names : list of str
+
         DESCR : str
             Where the data come from, how rows and labels are defined, suggested splits, terms.
 
@@ -209,7 +211,9 @@ def load_complete_journey_purchases(
         frame : DataFrame of shape (n_rows, 24)
             The data, quantity (units), sales_value and the three discounts (US dollars). None when
             `as_frame` is False.
+
         feature_names, target_names : list of str
+
         DESCR : str
             Where the data come from, what the columns mean, terms.
 

@@ -90,7 +90,9 @@ def fetch_movielens(
             `occupation`, `zip_code`. None for variants that do not describe users.
         movies : DataFrame of shape (n_movies, 3)
             `item_id`, `title`, `genres` (list column; empty where no genre is known).
+
         feature_names : list of str
+
         DESCR : str
             Sizes, terms and citation.
 

@@ -133,8 +133,12 @@ def make_ad_log(
             Weighted log loss and AUC of `p_click` for the clicks. NaN when only one class occurs.
         best_log_loss_ctcvr, best_auc_ctcvr : float
             The same of `p_click * p_conversion` for the conversions among all impressions.
+
         feature_names : list of str
+
         DESCR : str
+            How the log is made.
+
     (data, target) : tuple
         If `return_X_y` is True.
 

@@ -75,7 +75,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     columns_ : list of ColumnSpec
         Name and kind ("numeric", "categorical", "sequence") of each column.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Where all names are strings.
 
     Notes

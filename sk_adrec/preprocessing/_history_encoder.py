@@ -104,7 +104,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     n_events_ : int
         Events that are kept to look back into.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
 
     See Also
     --------

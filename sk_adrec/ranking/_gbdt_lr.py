@@ -101,7 +101,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         The fitted trees.
     encoder_ : LogEncoder or None
         Column types, vocabularies, moments; None after a fit on a scipy matrix.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (`n_features_in_`,)
         Share of each column of X in the gain of all splits, in the order of ``feature_names_in_``.
     validation_scores_ : list of float or None
         Minus the validation log loss after each tree; None without validation rows.
@@ -485,7 +485,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     @property
     def feature_importances_(self):
-        """Share of each column of X in the gain of all splits, shape (n_features_in_,)."""
+        """Share of each column of X in the gain of all splits, shape (`n_features_in_`,)."""
         check_is_fitted(self)
         gains = np.bincount(
             tree_columns(self.encoder_, self.n_features_in_),

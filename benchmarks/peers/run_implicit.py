@@ -13,15 +13,15 @@ def measure(user, item, args, clock):
     """
 
     def matrix():
-        rows, (columns, ids) = pd.factorize(user)[0], pd.factorize(item)
+        (rows, users), (columns, items) = pd.factorize(user), pd.factorize(item)
         ones = np.ones(len(rows), dtype=np.float32)
-        return sparse.csr_matrix((ones, (rows, columns))), ids
+        return sparse.csr_matrix((ones, (rows, columns))), users, items
 
-    X, items = clock.time("encode", matrix)
+    X, users, items = clock.time("encode", matrix)
     model = CosineRecommender(K=args.neighbors + 1, num_threads=args.threads)
     clock.time("fit", lambda: model.fit(X, show_progress=False))
-    users = np.arange(min(args.users, X.shape[0]))
-    clock.time("recommend", lambda: model.recommend(users, X[users], N=args.k))
+    asked = pd.Index(users).get_indexer(np.sort(users)[: args.users])
+    clock.time("recommend", lambda: model.recommend(asked, X[asked], N=args.k))
     if args.save is not None:
         neighbors.save(args.save, sparse.csr_matrix(model.similarity), items)
 

@@ -53,7 +53,8 @@ class ItemCF(BaseRetriever):
         memory and time; 50 to 500.
     similarity : {"cosine", "jaccard", "conditional"}, default="cosine"
         How co-occurrence is normalised. "conditional" is the share of j's users that have i; it
-        favours popular items, which `alpha` takes back.
+        favours popular items, which `alpha` takes back. `similar_items` of j ranks the items i that
+        have j in their list, by that share of j's users.
     alpha : float in [0, 1], default=0.5
         Only with "conditional": how much popular items i are held back. 0 not at all.
     weighting : {None, "tfidf", "bm25"}, default=None
@@ -227,7 +228,10 @@ class ItemCF(BaseRetriever):
         return fill_up(positions, scores, others)
 
     def _similarity_to(self, items):
-        found = self.similarity_[items].toarray()
+        # A share of the users of the given item, which is the other direction of a list's.
+        conditional = self.similarity == "conditional"
+        matrix = self._by_history_item if conditional else self.similarity_
+        found = matrix[items].toarray()
         found[found == 0] = -np.inf
         return found
 

@@ -12,8 +12,19 @@ from scipy import sparse
 
 from ._top_k import map_blocks
 
-# Division as numpy's: python's would test each divisor.
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+def _compiled(function):
+    """Compile, once for all processes if a folder can be written to.
+
+    Division is numpy's: python's would test each divisor.
+    """
+    how = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **how)(function)
+    except RuntimeError:  # no folder for the cache
+        return njit(**how)(function)
+
+
 # A key is a score's bits above the complement of an item's number.
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 # The smallest positive float's bits.

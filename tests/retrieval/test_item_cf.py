@@ -50,18 +50,24 @@ def test_neighbours_are_the_most_similar_items(kind, shrinkage):
     log = random_log(150)
     users = sets_of(log)
     model = ItemCF(similarity=kind, shrinkage=shrinkage, alpha=0.3, n_neighbors=6).fit(log)
-    found, similarity = model.similar_items(model.items_, k=8)
-    for i, row, values in zip(model.items_, found, similarity):
+    lists = model.similarity_
+    for i, start, stop in zip(model.items_, lists.indptr, lists.indptr[1:]):
+        row, values = model.items_[lists.indices[start:stop]], lists.data[start:stop]
         slow = {
             j: slow_similarity(users, j, i, kind, shrinkage=shrinkage, alpha=0.3)
             for j in model.items_
             if j != i
         }
         best = sorted((s for s in slow.values() if s > 0), reverse=True)[:6]
-        np.testing.assert_allclose(values[: len(best)], best, rtol=1e-5)
-        np.testing.assert_allclose([slow[j] for j in row[: len(best)]], best, rtol=1e-5)
-        assert (row[len(best) :] == -1).all()
-        assert (values[len(best) :] == -np.inf).all()
+        np.testing.assert_allclose(values, best, rtol=1e-5)
+        np.testing.assert_allclose([slow[j] for j in row], best, rtol=1e-5)
+    if kind != "conditional":
+        found, similarity = model.similar_items(model.items_[:1], k=8)
+        np.testing.assert_array_equal(
+            similarity[0, : lists.indptr[1]], lists.data[: lists.indptr[1]]
+        )
+        assert (found[0, lists.indptr[1] :] == -1).all()
+        assert (similarity[0, lists.indptr[1] :] == -np.inf).all()
 
 
 @pytest.mark.usefixtures("route")
@@ -332,3 +338,30 @@ def test_weights_are_repetitions():
     copies = ItemCF(random_state=0).fit(repeated)
     np.testing.assert_array_equal(weighted.similarity_.toarray(), copies.similarity_.toarray())
     np.testing.assert_array_equal(weighted.predict_proba(log), copies.predict_proba(log))
+
+
+def test_similar_items_are_those_that_users_of_the_item_have():
+    pairs = [(f"u{k}", "bread") for k in range(100)]
+    pairs += [(f"u{k}", "butter") for k in range(60)] + [(f"v{k}", "butter") for k in range(30)]
+    pairs += [(f"u{k}", "truffle") for k in range(3)]
+    log = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+    model = ItemCF(similarity="conditional", alpha=0.0).fit(log)
+    ids, share = model.similar_items(["bread"], k=2)
+    assert ids.tolist() == [["butter", "truffle"]]
+    np.testing.assert_allclose(share, [[0.6, 0.03]], rtol=1e-6)
+    assert model.recommend(["x"], k=2, history={"x": ["bread"]})[0].tolist() == ids.tolist()
+
+
+def test_a_kernel_compiles_where_nothing_can_be_cached(monkeypatch):
+    kernels = pytest.importorskip("sk_adrec.retrieval._kernels")
+    asked = []
+
+    def njit(cache=False, **how):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(kernels, "njit", njit)
+    assert kernels._compiled(abs) is abs
+    assert asked == [True, False]

@@ -4,10 +4,14 @@ from report_tables import epoch_table, interval, lead, machine, table
 
 PURCHASES_NOTE = """What households buy in weeks 49-52, the whole catalogue ranked. {cold} of the
 {households:,} households are cold: models learn nothing of them, and are given their attributes and
-what they bought in weeks 45-48. Settings ({budgets} tried) were learned from weeks 1-44 and judged
-on weeks 45-48 by the mean of both columns. Two towers are means of {seeds} seeds. Intervals: 95 %,
-from {n_resamples} resamples of the households. The others know ids and weeks alone; the two towers
-also read {attributes}.
+what they bought in weeks 45-48. Settings learned from weeks 1-44 and were judged on weeks 45-48 by
+the mean of both columns; tried were {budgets}.
+"TwoTower" is the mean of {seeds} seeds, other rows are one fit. Intervals: 95 %, from {n_resamples}
+resamples of the households; they hold what the choice of households does.
+"TwoTower" alone reads attributes: {attributes}.
+All others know ids and weeks; "ids only" has the settings of "TwoTower", not its own. EASE, tuned
+least, learns of products of 30 households, the two towers of those of 10; whatever they leave out
+is still to be found. What a household buys again is best said by its own purchases.
 """
 PURCHASES_TITLES = {
     "new": "Products that the household has not bought before",

@@ -112,6 +112,7 @@ def test_all_models_are_measured_alike(purchases, log, monkeypatch, capsys):
     spaces["TwoTower"] |= {"max_epochs": [1], "embedding_dim": [4]}
     spaces["EASE"]["least"] = [1]
     monkeypatch.setattr(purchases, "SPACES", spaces)
+    monkeypatch.setattr(purchases, "NEAR", {})
     task = purchases.Task.of(log, np.arange(6), 45)
     journal = purchases.Journal(None)
     tried, best = purchases.tune(journal, task)

@@ -101,7 +101,7 @@ def measure(found: dict[str, np.ndarray], test: pd.DataFrame) -> dict[str, dict[
     resampled: dict[str, dict[str, np.ndarray]] = {"HR@10": {}, "NDCG@10": {}}
     for name, recommended in found.items():
         hit = recommended[:, :10] == test[CATEGORY].to_numpy()[:, None]
-        gain = hit @ (1 / np.log2(np.arange(2, 12)))
+        gain = hit @ (1 / np.log2(np.arange(2, hit.shape[1] + 2)))
         for metric, values in {"HR@10": hit.any(axis=1), "NDCG@10": gain}.items():
             resampled[metric][name] = mean_in_resamples(values, test[HOUSEHOLD])
     return resampled

@@ -33,6 +33,8 @@ FIRST_POPULAR_WEEK, FIRST_RECENT_WEEK = 41, 45
 MIN_HOUSEHOLDS = 10
 K = 100
 KS = [1, 2, 5, *range(10, K + 1, 10)]
+# The two households whose candidates are printed buy at least so many products for the first time.
+MIN_FIRST_PURCHASES = 10
 N_SHOWN = 6
 KINDS = ("known households", "new households")
 WANTED = ("all they buy", "first purchases")
@@ -205,10 +207,10 @@ def compare(recalls: dict[tuple, np.ndarray]) -> list[str]:
 def show_candidates(found: dict, households: Households, names: pd.Series, is_new: bool) -> str:
     """What a household bought last, and what models propose that it has not bought before.
 
-    A star: it went on to buy that. The household is drawn at random from those that buy at least ten products for the first time.
+    A star: it went on to buy that. The household is drawn at random.
     """
     first = households.wanted["first purchases"]
-    many = np.array([len(own) >= 10 for own in first])
+    many = np.array([len(own) >= MIN_FIRST_PURCHASES for own in first])
     row = np.random.default_rng(1).choice(np.flatnonzero(many & (households.is_new == is_new)))
     household = households.users[HOUSEHOLD].iloc[row]
     known = households.recent if is_new else households.train
@@ -224,7 +226,7 @@ def show_candidates(found: dict, households: Households, names: pd.Series, is_ne
     return (
         f"Household {household} ({kind}). Of the {len(first[row])} products that it went on to buy "
         f"for the first time, the {K} candidates hold: {hits}.\n"
-        f"{left(pd.DataFrame.from_dict(columns, orient='index').T.fillna(''))}"
+        f"{left(pd.DataFrame({name: pd.Series(c) for name, c in columns.items()}).fillna(''))}"
     )
 
 

@@ -22,20 +22,27 @@ from sk_adrec.inspection import TopKCurveDisplay
 
 HOUSEHOLD, CATEGORY = "household_id", "product_category"
 HISTORY = f"hist_{CATEGORY}"
+END = "(end of visit)"
 FIRST_TEST_WEEK, LAST_TEST_WEEK = 49, 52
 # HSTU reads this many of the last categories; the others all that are listed.
 MAX_LEN, MAX_LISTED = 100, 1000
 K = 30
 KS = [1, 2, 3, 5, 7, *range(10, K + 1, 5)]
-N_SHOWN = 4
+# Visits that are printed, and categories of each line.
+N_SHOWN, N_NAMED = 3, 4
 
 
 def one_per_visit(purchases: pd.DataFrame, random_state: int = 0) -> pd.DataFrame:
-    """The categories of each visit, once each, in random order within the visit."""
+    """The categories of each visit, once each, in random order, and then an end of the visit.
+
+    Without the end a sequence model would learn from visits that a category just bought does not
+    come again, and believe it of the next visit too.
+    """
     log = purchases[[HOUSEHOLD, "basket_id", "week", "timestamp", CATEGORY]]
-    log = log.dropna(subset=CATEGORY).sample(frac=1, random_state=random_state)
-    log = log.drop_duplicates(["basket_id", CATEGORY]).sort_values("timestamp", kind="stable")
-    return log[log["week"] <= LAST_TEST_WEEK].astype({CATEGORY: str}).reset_index(drop=True)
+    log = log[log["week"] <= LAST_TEST_WEEK].dropna(subset=CATEGORY).astype({CATEGORY: str})
+    log = log.sample(frac=1, random_state=random_state).drop_duplicates(["basket_id", CATEGORY])
+    ends = log.drop_duplicates("basket_id").assign(**{CATEGORY: END})
+    return pd.concat([log, ends]).sort_values("timestamp", kind="stable", ignore_index=True)
 
 
 def split(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -57,11 +64,13 @@ def split(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def fit_hstu(train: pd.DataFrame) -> HSTUNextItem:
     """One block, short vectors, few passes: about a minute."""
     model = HSTUNextItem(
-        embedding_dim=32,
+        embedding_dim=64,
         n_blocks=1,
         max_len=MAX_LEN,
+        temperature=0.2,
         lr=5e-3,
-        max_epochs=6,
+        batch_size=64,
+        max_epochs=5,
         exclude_seen=False,
         early_stopping=False,
         random_state=0,
@@ -69,30 +78,39 @@ def fit_hstu(train: pd.DataFrame) -> HSTUNextItem:
     return model.fit(train[[HISTORY]], train[CATEGORY])
 
 
-def favourites(test: pd.DataFrame, popular: pd.Index) -> np.ndarray:
-    """The household's own most frequent categories; those equally frequent by popularity."""
-    rank = {category: place for place, category in enumerate(popular)}
-    n = np.zeros((len(test), len(popular)))
+def own_shares(test: pd.DataFrame, categories: np.ndarray) -> np.ndarray:
+    """Share of each category in what the household had bought, shape (n_visits, n_categories)."""
+    place = {category: number for number, category in enumerate(categories) if category != END}
+    n = np.zeros((len(test), len(categories)))
     for row, history in enumerate(test[HISTORY]):
-        np.add.at(n[row], [rank[category] for category in history if category in rank], 1)
-    best = np.argsort(-n, axis=1, kind="stable")[:, :K]
-    return popular.to_numpy()[best]
+        np.add.at(n[row], [place[category] for category in history if category in place], 1)
+    return n / np.maximum(n.sum(axis=1, keepdims=True), 1)
 
 
 def recommend(hstu, events: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
     """Model -> K categories for each visit, the best first."""
-    past = events[events["week"] < FIRST_TEST_WEEK]
-    popular = past[CATEGORY].value_counts().index
-    n = past.groupby([HOUSEHOLD, CATEGORY], observed=True, sort=False).size()
-    pairs = n.rename("n").reset_index()
-    item_cf = ItemCF(user=HOUSEHOLD, item=CATEGORY, weighting="tfidf", n_neighbors=300)
-    item_cf.fit(pairs, sample_weight=pairs["n"])
+    past = events[(events["week"] < FIRST_TEST_WEEK) & (events[CATEGORY] != END)]
+    pairs = past.groupby([HOUSEHOLD, CATEGORY], observed=True, sort=False).size()
+    pairs = pairs.rename("n").reset_index()
+    # Other similarities than the share of j's households that buy i fall far below popularity.
+    item_cf = ItemCF(
+        user=HOUSEHOLD, item=CATEGORY, similarity="conditional", alpha=0, n_neighbors=300
+    ).fit(pairs, sample_weight=pairs["n"])
     histories = dict(enumerate(test[HISTORY].map(list)))
+    categories = hstu.classes_
+    popular = past[CATEGORY].value_counts(normalize=True).reindex(categories, fill_value=0)
+    own = own_shares(test, categories)
+
+    def best(scores):
+        return categories[np.argsort(-scores, axis=1, kind="stable")[:, :K]]
+
     return {
-        "popularity": np.tile(popular[:K].to_numpy(), (len(test), 1)),
+        "popularity": best(np.tile(popular, (len(test), 1))),
         "ItemCF": item_cf.recommend(list(histories), K, False, history=histories)[0],
-        "favourites": favourites(test, popular),
+        # Where a household has bought two equally often, or neither, the more popular one.
+        "favourites": best(own + 1e-6 * popular.to_numpy()),
         "HSTU": hstu.recommend(test[[HISTORY]], k=K)[0],
+        "HSTU + favourites": best(hstu.predict_proba(test[[HISTORY]]) + own),
     }
 
 
@@ -108,21 +126,24 @@ def measure(found: dict[str, np.ndarray], test: pd.DataFrame) -> dict[str, dict[
 
 
 def show_examples(found: dict[str, np.ndarray], test: pd.DataFrame) -> str:
-    """Visits drawn at random: what was bought before, what models expect, what came; * a hit."""
-    lines = []
+    """Visits drawn at random: what was bought before, what came, what models expected."""
+    blocks = []
     for row in np.random.default_rng(0).choice(len(test), N_SHOWN, replace=False):
         came = test[CATEGORY].iloc[row]
-        history = [_short(category) for category in test[HISTORY].iloc[row][-3:]]
-        line = {"last categories": ", ".join(history), "came": _short(came)}
-        for name in ("favourites", "HSTU"):
-            best = [_short(c) + "*" * (c == came) for c in found[name][row][:3]]
-            line[f"{name}: first three"] = ", ".join(best)
-        lines.append(line)
-    return left(pd.DataFrame(lines))
+        past = [category for category in test[HISTORY].iloc[row] if category != END]
+        lines = {f"Household {test[HOUSEHOLD].iloc[row]}, bought last": past[-N_NAMED:]}
+        lines["came"] = [came]
+        for name, recommended in found.items():
+            if name in ("favourites", "HSTU"):
+                lines[name] = [c + " *" * (c == came) for c in recommended[row][:N_NAMED]]
+        texts = [", ".join(_short(category) for category in line) for line in lines.values()]
+        blocks.append("\n".join(f"{head:>30}: {text}" for head, text in zip(lines, texts)))
+    return "\n\n".join(blocks)
 
 
 def _short(category: str) -> str:
-    return category.capitalize()[:10]
+    name, star, _ = category.partition(" *")
+    return name.capitalize()[:20] + star
 
 
 def draw_hit_rate(found: dict[str, np.ndarray], test: pd.DataFrame, path: Path) -> Path:
@@ -133,7 +154,8 @@ def draw_hit_rate(found: dict[str, np.ndarray], test: pd.DataFrame, path: Path) 
             found, test[CATEGORY].to_numpy(), metric="hit_rate", ks=KS, ax=ax
         )
         for name, line in zip(display.table, display.lines_):
-            line.set(color=color_of(name), markersize=3)
+            style = "--" if " + " in name else "-"
+            line.set(color=color_of(name), markersize=3, linestyle=style)
         ax.legend(frameon=False)
         ax.set(xlabel="categories proposed", ylabel=f"hit rate, {display.n_rows:,} visits")
         ax.set_title("Is the category of the next visit among k proposals? Weeks 49-52")
@@ -147,7 +169,7 @@ def next_item_section(purchases: pd.DataFrame, path: Path) -> None:
     events = one_per_visit(purchases)
     train, test = split(events)
     print(
-        f"\n5. NEXT ITEM: one of {events[CATEGORY].nunique()} categories in each of {len(test):,} "
+        f"\n5. NEXT ITEM: one of {events[CATEGORY].nunique() - 1} categories in each of {len(test):,} "
         f"visits by {test[HOUSEHOLD].nunique():,} households",
         flush=True,
     )
@@ -161,9 +183,13 @@ def next_item_section(purchases: pd.DataFrame, path: Path) -> None:
         for metric, by_model in resampled.items()
     }
     print(pd.DataFrame(columns).to_string())
+    print(
+        "\nfavourites: the household's own most frequent categories. HSTU + favourites: by the sum "
+        "of HSTU's\nprobability and the category's share in the household's past."
+    )
     print()
-    best, second = sorted(found, key=lambda name: -resampled["NDCG@10"][name][0])[:2]
     for metric, by_model in resampled.items():
-        print(difference(by_model, best, second, metric))
-    print(f"\nVisits drawn at random; * came\n\n{show_examples(found, test)}")
+        for model in ("HSTU", "HSTU + favourites"):
+            print(difference(by_model, model, "favourites", metric))
+    print(f"\nThree visits drawn at random; a star: it came\n\n{show_examples(found, test)}")
     draw_hit_rate(found, test, path)

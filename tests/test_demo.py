@@ -119,7 +119,9 @@ def test_a_visit_lists_each_category_once(purchases, visits):
     events, *_ = visits
     assert not events.duplicated(["basket_id", "product_category"]).any()
     pairs = purchases[["basket_id", "product_category"]].drop_duplicates()
-    assert len(events) == len(pairs)
+    assert len(events) == len(pairs) + purchases["basket_id"].nunique()
+    last = events.drop_duplicates("basket_id", keep="last")
+    assert (last["product_category"] == demo_next.END).all()
     assert events["timestamp"].is_monotonic_increasing
 
 
@@ -134,11 +136,24 @@ def test_next_item_histories_end_before_the_visit(visits):
     assert list(row["hist_product_category"]) == expected.tolist()
 
 
-def test_favourites_are_sorted_by_frequency_then_by_popularity(monkeypatch):
-    monkeypatch.setattr(demo_next, "K", 3)
-    test = pd.DataFrame({"hist_product_category": [["C", "A", "C"], ["?"], ["D", "B"]]})
-    found = demo_next.favourites(test, pd.Index(["A", "B", "C", "D"]))
-    assert found.tolist() == [["C", "A", "B"], ["A", "B", "C"], ["B", "D", "A"]]
+def test_own_shares_count_what_the_household_bought():
+    end = demo_next.END
+    test = pd.DataFrame({"hist_product_category": [["C", "A", end, "C", "B", end], ["?", end]]})
+    found = demo_next.own_shares(test, np.array([end, "A", "B", "C"], dtype=object))
+    assert found.tolist() == [[0, 0.25, 0.25, 0.5], [0, 0, 0, 0]]
+
+
+def test_next_item_lists_hold_each_category_once_and_no_end(visits, monkeypatch):
+    monkeypatch.setattr(demo_next, "K", 5)
+    events, train, test = visits
+    found = demo_next.recommend(demo_next.fit_hstu(train), events, test)
+    for recommended in found.values():
+        assert recommended.shape == (len(test), 5)
+        assert all(len({*row, demo_next.END}) == 6 for row in recommended)
+    # Each household prefers one of six categories.
+    first = {name: recommended[:, :1] for name, recommended in found.items()}
+    hits = demo_next.measure(first, test)["HR@10"]
+    assert hits["favourites"][0] > hits["popularity"][0] + 0.1
 
 
 def test_next_item_measures_are_the_library_s():

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from demo_pictures import STYLE, color_of
-from demo_protocol import difference, left, mean_in_resamples, with_interval
+from demo_protocol import difference, mean_in_resamples, with_interval
 
 from sk_adrec import HistoryEncoder, HSTUNextItem, ItemCF
 from sk_adrec.inspection import TopKCurveDisplay
@@ -35,13 +35,16 @@ N_SHOWN, N_NAMED = 3, 4
 def one_per_visit(purchases: pd.DataFrame, random_state: int = 0) -> pd.DataFrame:
     """The categories of each visit, once each, in random order, and then an end of the visit.
 
+    `chance` is that of a visit's category to be its first, the one that is asked for.
     Without the end a sequence model would learn from visits that a category just bought does not
     come again, and believe it of the next visit too.
     """
     log = purchases[[HOUSEHOLD, "basket_id", "week", "timestamp", CATEGORY]]
     log = log[log["week"] <= LAST_TEST_WEEK].dropna(subset=CATEGORY).astype({CATEGORY: str})
     log = log.sample(frac=1, random_state=random_state).drop_duplicates(["basket_id", CATEGORY])
-    ends = log.drop_duplicates("basket_id").assign(**{CATEGORY: END})
+    n = log.groupby("basket_id", observed=True)[CATEGORY].transform("size")
+    log = log.assign(chance=1 / n)
+    ends = log.drop_duplicates("basket_id").assign(**{CATEGORY: END, "chance": 0.0})
     return pd.concat([log, ends]).sort_values("timestamp", kind="stable", ignore_index=True)
 
 
@@ -79,38 +82,50 @@ def fit_hstu(train: pd.DataFrame) -> HSTUNextItem:
 
 
 def own_shares(test: pd.DataFrame, categories: np.ndarray) -> np.ndarray:
-    """Share of each category in what the household had bought, shape (n_visits, n_categories)."""
-    place = {category: number for number, category in enumerate(categories) if category != END}
-    n = np.zeros((len(test), len(categories)))
+    """How often each category came first in the household's visits, had chance its way.
+
+    Returns
+    -------
+    ndarray of shape (n_visits, n_categories)
+        Shares: a category of a visit with m of them counts 1 / m.
+    """
+    place = {category: number for number, category in enumerate(categories)}
+    shares = np.zeros((len(test), len(categories)))
     for row, history in enumerate(test[HISTORY]):
-        np.add.at(n[row], [place[category] for category in history if category in place], 1)
-    return n / np.maximum(n.sum(axis=1, keepdims=True), 1)
+        is_end = np.asarray(history) == END
+        visit = np.cumsum(is_end)[~is_end]
+        codes = [place[category] for category in history if category != END]
+        np.add.at(shares[row], codes, 1 / np.bincount(visit)[visit] / max(is_end.sum(), 1))
+    return shares
 
 
 def recommend(hstu, events: pd.DataFrame, test: pd.DataFrame) -> dict[str, np.ndarray]:
     """Model -> K categories for each visit, the best first."""
     past = events[(events["week"] < FIRST_TEST_WEEK) & (events[CATEGORY] != END)]
-    pairs = past.groupby([HOUSEHOLD, CATEGORY], observed=True, sort=False).size()
-    pairs = pairs.rename("n").reset_index()
+    pairs = past.groupby([HOUSEHOLD, CATEGORY], observed=True, sort=False)["chance"].sum()
+    pairs = pairs.reset_index()
     # Other similarities than the share of j's households that buy i fall far below popularity.
     item_cf = ItemCF(
         user=HOUSEHOLD, item=CATEGORY, similarity="conditional", alpha=0, n_neighbors=300
-    ).fit(pairs, sample_weight=pairs["n"])
+    ).fit(pairs, sample_weight=pairs["chance"])
     histories = dict(enumerate(test[HISTORY].map(list)))
     categories = hstu.classes_
-    popular = past[CATEGORY].value_counts(normalize=True).reindex(categories, fill_value=0)
+    popular = past.groupby(CATEGORY)["chance"].sum().reindex(categories, fill_value=0).to_numpy()
     own = own_shares(test, categories)
 
+    p = hstu.predict_proba(test[[HISTORY]])
+
     def best(scores):
+        scores = np.where(categories == END, -np.inf, scores)
         return categories[np.argsort(-scores, axis=1, kind="stable")[:, :K]]
 
     return {
         "popularity": best(np.tile(popular, (len(test), 1))),
         "ItemCF": item_cf.recommend(list(histories), K, False, history=histories)[0],
         # Where a household has bought two equally often, or neither, the more popular one.
-        "favourites": best(own + 1e-6 * popular.to_numpy()),
-        "HSTU": hstu.recommend(test[[HISTORY]], k=K)[0],
-        "HSTU + favourites": best(hstu.predict_proba(test[[HISTORY]]) + own),
+        "favourites": best(own + 1e-9 * popular),
+        "HSTU": best(p),
+        "HSTU + favourites": best(p + own),
     }
 
 
@@ -169,8 +184,8 @@ def next_item_section(purchases: pd.DataFrame, path: Path) -> None:
     events = one_per_visit(purchases)
     train, test = split(events)
     print(
-        f"\n5. NEXT ITEM: one of {events[CATEGORY].nunique() - 1} categories in each of {len(test):,} "
-        f"visits by {test[HOUSEHOLD].nunique():,} households",
+        f"\n5. NEXT ITEM: one of {events[CATEGORY].nunique() - 1} categories in each of "
+        f"{len(test):,} visits by {test[HOUSEHOLD].nunique():,} households",
         flush=True,
     )
     start = time.perf_counter()
@@ -184,8 +199,9 @@ def next_item_section(purchases: pd.DataFrame, path: Path) -> None:
     }
     print(pd.DataFrame(columns).to_string())
     print(
-        "\nfavourites: the household's own most frequent categories. HSTU + favourites: by the sum "
-        "of HSTU's\nprobability and the category's share in the household's past."
+        "\nEach visit counts alike: a category counts 1 / (number of categories in the visit). "
+        "favourites: the\nhousehold's own most frequent ones. HSTU + favourites: HSTU's "
+        "probability plus the share in the\nhousehold's past visits."
     )
     print()
     for metric, by_model in resampled.items():

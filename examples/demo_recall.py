@@ -40,6 +40,12 @@ KINDS = ("known households", "new households")
 WANTED = ("all they buy", "first purchases")
 
 
+EXPLANATION = f"""Recall@{K}, the mean over households ± half of its 95 % interval. New: a tenth of
+the households, known only by demographics and what they bought in weeks 45-48. First purchases:
+products bought before are neither candidates nor counted. Bought again: the household's own
+products, the most frequent first, then the popular ones."""
+
+
 @dataclass(frozen=True)
 class Households:
     """What models may know, and of each household that buys in the test weeks what it buys.
@@ -234,24 +240,23 @@ def _named(items, names: pd.Series, hits: list) -> list[str]:
     """Names of the first items, each name once, with a star after hits."""
     marked: dict[str, str] = {}
     for item in items:
-        marked.setdefault(names[item], names[item] + (" *" if item in hits else ""))
+        if item in names:
+            marked.setdefault(names[item], names[item] + (" *" if item in hits else ""))
     return list(marked.values())[:N_SHOWN]
 
 
 def product_names(purchases: pd.DataFrame) -> pd.Series:
-    """Product -> its type, short enough for a table; several products share one."""
+    """Product -> its type, short enough for a table; several share one, some have none."""
     named = purchases.drop_duplicates(PRODUCT).set_index(PRODUCT)["product_type"]
-    return named.astype(object).fillna("(no name)").str.capitalize().str.slice(0, 22)
+    return named.astype(object).dropna().str.capitalize().str.slice(0, 22)
 
 
 def draw_recall(found: dict, households: Households, path: Path) -> Path:
     """Recall at k against k, a panel per kind of household and of purchase."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, 4, figsize=(14, 4.2), layout="constrained", width_ratios=[1, 1, 1, 1]
-        )
-        cases = [(kind, wanted) for kind in KINDS for wanted in WANTED]
-        for ax, (kind, wanted) in zip(axes, cases):
+        figure, axes = plt.subplots(1, 4, figsize=(14, 4.2), layout="constrained", sharey=True)
+        cases = [(kind, wanted) for wanted in WANTED for kind in KINDS]
+        for ax, (kind, wanted) in zip(axes.ravel(), cases):
             rows = np.flatnonzero(households.is_new == (kind == "new households"))
             display = TopKCurveDisplay.from_predictions(
                 {n: [lists[row] for row in rows] for n, lists in found[wanted].items()},
@@ -262,8 +267,12 @@ def draw_recall(found: dict, households: Households, path: Path) -> Path:
             for name, line in zip(display.table, display.lines_):
                 line.set(color=color_of(name), markersize=3)
             ax.legend(frameon=False, loc="upper left")
-            ax.set_title(f"{kind.capitalize()},\n{wanted}")
-            ax.set(xlabel="candidates per household", ylabel=f"recall, {display.n_rows:,} rows")
+            ax.set_title(f"{kind.capitalize()} ({display.n_rows:,}), {wanted}")
+            ax.set(xlabel="", ylabel="")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("recall")
+        for ax in axes[1]:
+            ax.set_xlabel("candidates per household")
         figure.suptitle(
             "How much of what households buy in weeks 49-52 do k candidates hold?",
             x=0.01,
@@ -292,8 +301,7 @@ def recall_section(purchases: pd.DataFrame, path: Path) -> None:
     found = propose(fitted, households)
     recalls = measure(found, households)
     print(f"fitted: {', '.join(seconds.values())}\n")
-    print(table(recalls).to_string(justify="right"))
-    print()
+    print(f"{table(recalls).to_string()}\n\n{EXPLANATION}\n")
     print(*compare(recalls), sep="\n")
     names = product_names(purchases)
     for is_new in (False, True):

@@ -122,6 +122,7 @@ def test_a_visit_lists_each_category_once(purchases, visits):
     assert len(events) == len(pairs) + purchases["basket_id"].nunique()
     last = events.drop_duplicates("basket_id", keep="last")
     assert (last["product_category"] == demo_next.END).all()
+    np.testing.assert_allclose(events.groupby("basket_id", observed=True)["chance"].sum(), 1)
     assert events["timestamp"].is_monotonic_increasing
 
 
@@ -136,11 +137,12 @@ def test_next_item_histories_end_before_the_visit(visits):
     assert list(row["hist_product_category"]) == expected.tolist()
 
 
-def test_own_shares_count_what_the_household_bought():
+def test_own_shares_count_each_visit_once():
     end = demo_next.END
-    test = pd.DataFrame({"hist_product_category": [["C", "A", end, "C", "B", end], ["?", end]]})
+    histories = [["C", "A", end, "C", end], [], ["B", end, "B", end]]
+    test = pd.DataFrame({"hist_product_category": histories})
     found = demo_next.own_shares(test, np.array([end, "A", "B", "C"], dtype=object))
-    assert found.tolist() == [[0, 0.25, 0.25, 0.5], [0, 0, 0, 0]]
+    assert found.tolist() == [[0, 0.25, 0, 0.75], [0, 0, 0, 0], [0, 0, 1, 0]]
 
 
 def test_next_item_lists_hold_each_category_once_and_no_end(visits, monkeypatch):

@@ -40,8 +40,8 @@ KINDS = ("known households", "new households")
 WANTED = ("all they buy", "first purchases")
 
 
-EXPLANATION = f"""Recall@{K}, the mean over households ± half of its 95 % interval. New: a tenth of
-the households, known only by demographics and what they bought in weeks 45-48. First purchases:
+EXPLANATION = f"""Recall@{K}, the mean over households ± half of its 95 % interval. New: a tenth of the
+households, known only by demographics and what they bought in weeks 45-48. First purchases:
 products bought before are neither candidates nor counted. Bought again: the household's own
 products, the most frequent first, then the popular ones."""
 
@@ -87,6 +87,7 @@ def split(purchases: pd.DataFrame, random_state: int = 0) -> Households:
     known = before[~before[HOUSEHOLD].isin(new)]
     n_households = known.drop_duplicates(PAIR)[PRODUCT].value_counts()
     known = known[known[PRODUCT].isin(n_households.index[n_households >= MIN_HOUSEHOLDS])]
+    recent = recent[recent[PRODUCT].isin(known[PRODUCT].unique())]
     popular = known.loc[known["week"] >= FIRST_POPULAR_WEEK, PRODUCT].value_counts()
     train, recent = _pairs(known), _pairs(recent)
 
@@ -276,6 +277,9 @@ def draw_recall(found: dict, households: Households, path: Path) -> Path:
             ax.set_title(f"{kind.capitalize()} ({display.n_rows:,}), {wanted}")
             ax.set(xlabel="", ylabel="")
         for ax in axes[:, 0]:
+            # The first display fixed the axis that both share.
+            ax.autoscale(axis="y")
+            ax.set_ylim(bottom=0)
             ax.set_ylabel("recall")
         for ax in axes[1]:
             ax.set_xlabel("candidates per household")

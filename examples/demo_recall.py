@@ -40,10 +40,10 @@ KINDS = ("known households", "new households")
 WANTED = ("all they buy", "first purchases")
 
 
-EXPLANATION = f"""Recall@{K}, the mean over households ± half of its 95 % interval. New: a tenth of the
-households, known only by demographics and what they bought in weeks 45-48. First purchases:
-products bought before are neither candidates nor counted. Bought again: the household's own
-products, the most frequent first, then the popular ones."""
+EXPLANATION = f"""Recall@{K}, the mean over households ± half of its 95 % interval. New: a tenth of
+them, known only by demographics and what they bought in weeks 45-48. First purchases: products
+bought before are neither candidates nor counted. Bought again: the household's own products, the
+most frequent first, then the popular ones."""
 
 
 @dataclass(frozen=True)

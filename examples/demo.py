@@ -17,7 +17,7 @@ that every probability and every metric below is one of the whole log (0.2 % con
 Protocol of parts 1 to 3, the same for each model (demo_protocol.py): three settings tried by
 GridSearchCV on weeks 31-40, the one of least log loss in weeks 41-44 fitted on weeks 1-44 and
 judged on weeks 45-53. Parts 4 and 5 learn from weeks 1-48 of the purchases (demo_recall.py,
-demo_next.py), with settings that were chosen on weeks 45-48 before.
+demo_next.py), with settings that were tried on weeks 45-48 beforehand, not in the demo.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The main job: from a log of ad impressions to probabilities and their worth, in three parts.
+"""The main jobs: from a log to probabilities and their worth, candidates, and the next item.
 
     make demo        # or, with sk-adrec[data,plot] installed: python examples/demo.py
 
@@ -11,9 +11,13 @@ that every probability and every metric below is one of the whole log (0.2 % con
 1. Ids only: four models on the 18 categorical columns.
 2. The past: four models that also know what the household had bought before the week began.
 3. The funnel: impression -> engaged -> converted, and the dollars that an impression is worth.
+4. Recall: which hundred products may a household buy in the next four weeks?
+5. Next item: from which category does its next visit buy?
 
-Protocol, the same for each model (demo_protocol.py): three settings tried by GridSearchCV on weeks
-31-40, the one of least log loss in weeks 41-44 fitted on weeks 1-44 and judged on weeks 45-53.
+Protocol of parts 1 to 3, the same for each model (demo_protocol.py): three settings tried by
+GridSearchCV on weeks 31-40, the one of least log loss in weeks 41-44 fitted on weeks 1-44 and
+judged on weeks 45-53. Parts 4 and 5 learn from weeks 1-48 of the purchases (demo_recall.py,
+demo_next.py), with settings that were tried on weeks 45-48 beforehand, not in the demo.
 """
 
 from __future__ import annotations
@@ -29,8 +33,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import demo_funnel as funnel
+import demo_next
 import demo_past as past
 import demo_pictures as pictures
+import demo_recall
 import numpy as np
 import pandas as pd
 from demo_protocol import (
@@ -212,6 +218,8 @@ def main() -> None:
     train, test = split(past.add_past(rows, purchases))
     rival = with_the_past(train, test, purchases, *before)
     the_funnel(train, test, purchases, rival)
+    demo_recall.recall_section(purchases, OUTPUT / "recall.png")
+    demo_next.next_item_section(purchases, OUTPUT / "next_item.png")
     print("\nPictures:", *sorted(OUTPUT.glob("*.png")), sep="\n  ")
     print(f"{time.perf_counter() - start:.0f} s in all")
 

@@ -21,6 +21,12 @@ COLORS = {
     "FM": "#CC79A7",
     "DeepFM": "#B07C00",
     "DIN": "#2E8BC0",
+    "popularity": "0.6",
+    "bought again": "#009E73",
+    "ItemCF": "#D55E00",
+    "TwoTower": "#0072B2",
+    "favourites": "#009E73",
+    "HSTU": "#CC79A7",
 }
 STYLE = {
     "font.size": 10,

@@ -202,8 +202,36 @@ def measure_segments(
     return table.astype({"rows": int, "conversions": int}), aucs
 
 
-def difference(aucs: dict[str, np.ndarray], one: str, other: str) -> str:
-    """A sentence: how much greater the AUC of one model is, with its paired interval."""
-    values = aucs[one] - aucs[other]
+def mean_in_resamples(values: np.ndarray, households: np.ndarray) -> np.ndarray:
+    """The mean of some rows' values, then in each bootstrap resample of their households.
+
+    Returns
+    -------
+    ndarray of shape (1 + N_RESAMPLES,)
+    """
+    codes, distinct = pd.factorize(households)
+    total, rows = np.bincount(codes, values), np.bincount(codes)
+    n = len(distinct)
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES)
+    times = np.vstack([np.ones(n), drawn])
+    return (times @ total) / (times @ rows)
+
+
+def with_interval(values: np.ndarray) -> str:
+    """A mean and half of its 95 % interval, from the mean and resampled ones."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
-    return f"AUC of {one} minus {other}: {values[0]:+.4f} (95 % {low:+.4f} to {high:+.4f})"
+    return f"{values[0]:.3f} ± {(high - low) / 2:.3f}"
+
+
+def difference(values: dict[str, np.ndarray], one: str, other: str, what: str = "AUC") -> str:
+    """A sentence: how much greater a metric of one model is, with its paired interval."""
+    by = values[one] - values[other]
+    low, high = np.quantile(by[1:], [0.025, 0.975])
+    return f"{what} of {one} minus {other}: {by[0]:+.4f} (95 % {low:+.4f} to {high:+.4f})"
+
+
+def left(table: pd.DataFrame) -> str:
+    """A table of texts, with columns flush left."""
+    lines = [list(table.columns), *table.astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

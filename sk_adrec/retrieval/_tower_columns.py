@@ -175,7 +175,7 @@ def nothing_known(rows: Encoded) -> np.ndarray:
     """
     if rows.numeric.shape[1]:
         return np.zeros(len(rows), dtype=bool)
-    known = (rows.categorical >= FIRST_KNOWN).any(axis=1)
+    known = np.any(rows.categorical >= FIRST_KNOWN, axis=1)
     for ragged in rows.sequences.values():
         owner = np.repeat(np.arange(len(rows)), np.diff(ragged.offsets))
         known[owner[ragged.values >= FIRST_KNOWN]] = True

@@ -424,6 +424,37 @@ def test_probabilities_are_calibrated_on_new_pairs():
         assert abs(p[some].mean() - y[some].mean()) < 0.05
 
 
+def test_all_rows_of_a_pair_are_held_out_together():
+    """Rows of a pair that is learned from are no test of new pairs."""
+    log = make_log(3000, 200, 80).drop_duplicates(["user_id", "item_id"])
+    train, new = log[:1200], log[1200:]
+    repeated = train.loc[train.index.repeat(5)].sample(frac=1, random_state=0)
+    random = new.assign(item_id=[f"i{k}" for k in np.random.default_rng(0).integers(0, 80, len(new))])
+    seen = []
+    model = TwoTowerRetriever(**{**QUICK, "max_epochs": 20})
+
+    def spy(judged):
+        held_out = judged.target[judged.rows]
+        seen.append(judged.pairs.contain(held_out[:, 0], held_out[:, 1]).any())
+        return type(model)._calibrate(model, judged)
+
+    model._calibrate = spy
+    model.fit(repeated)
+    assert seen == [False]
+    p = model.predict_proba(pd.concat([new, random]))[:, 1]
+    unlikely = p < 0.2
+    assert unlikely.sum() > 200
+    assert np.repeat([1, 0], len(new))[unlikely].mean() < 0.2
+
+
+def test_few_pairs_in_many_rows_are_all_learned_from():
+    log = make_log(40, 8, 8).drop_duplicates(["user_id", "item_id"])
+    repeated = log.loc[log.index.repeat(50)]
+    model = TwoTowerRetriever(**QUICK).fit(repeated)
+    assert not hasattr(model, "validation_scores_") or not model.validation_scores_
+    assert (model.predict_proba(log)[:, 1] > 0.5).mean() > 0.9
+
+
 def test_numbers_and_deep_towers(log):
     model = TwoTowerRetriever(
         user_features=["taste"], item_features=["size", "tags"], hidden_dims=(16,),

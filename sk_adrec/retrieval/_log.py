@@ -247,9 +247,3 @@ def read_histories(
     shape = (vocabulary.n_codes - FIRST_KNOWN, n_items)
     times = None if times is None else times[keep]
     return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
-
-
-def user_column(table: Table) -> pd.Series:
-    """The ids of a one-column table, as they came."""
-    column = table.column(0)
-    return pd.Series(column.to_pandas() if hasattr(column, "to_pandas") else column)

@@ -68,7 +68,7 @@ class TowerSearch(TowerVectors):
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
-        asked = self._read_users(users, history)
+        asked = self._read_users(users, history, "users")
         allowed = self._allowed(candidates)
         seen = asked.histories if exclude_seen else None
         positions, scores = self._search(asked.vectors, seen, k, allowed, asked.popular)
@@ -91,7 +91,7 @@ class TowerSearch(TowerVectors):
         ndarray of shape (n,), bool
         """
         check_is_fitted(self)
-        codes, histories = self._of_ids(read_ids(as_table(users, "users"), 0), history)
+        codes, histories = self._of_ids(read_ids(as_table(users, "users", self.user), 0), history)
         return (codes >= 0) | (histories.lengths > 0)
 
     def _search(self, vectors, seen, k, allowed=None, popular=None):

@@ -455,6 +455,34 @@ def test_lists_to_log(library):
         interactions_from_lists(frame, user="user", items="user")
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_large_ids_beside_missing_ones_stay_apart(library, model):
+    """2**53 and 2**53 + 1 are one float64."""
+    users, lists = [2**53, 2**53 + 1, None], [[2**53], [2**53 + 1, None], [3]]
+    if library == "polars":
+        polars = pytest.importorskip("polars")
+        ids = polars.Series("user_id", users)
+        frame = polars.DataFrame({"user_id": ids, "items": lists})
+    else:
+        ids = pd.Series(users, dtype="Int64", name="user_id")
+        frame = pd.DataFrame({"user_id": ids, "items": lists})
+    log = interactions_from_lists(frame)
+    assert log["user_id"][:2].tolist() == users[:2]
+    assert log["user_id"].isna().tolist() == [False, False, True]
+    assert log["item_id"].tolist() == [2**53, 2**53 + 1, 3]
+    model.fit(log)
+    for asked in (ids, users):
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)
+        assert found["user"][:2].tolist() == users[:2]
+        assert pd.isna(found["user"][2])
+    history = {7: [2**53, None], 8: [2**53 + 1, None]}
+    assert model.has_seen([7, 8, 7], [2**53, 2**53 + 1, 2**53 + 1], history=history).tolist() == [
+        True, True, False,
+    ]  # fmt: skip
+    X, _ = interactions_from_matrix(np.ones((3, 1)), users=users)
+    assert X["user_id"][:2].tolist() == users[:2]
+
+
 def test_top_k_prefers_the_first_of_equals():
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 4, (50, 30)).astype(float)

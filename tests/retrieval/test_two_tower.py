@@ -451,7 +451,7 @@ def test_few_pairs_in_many_rows_are_all_learned_from():
     log = make_log(40, 8, 8).drop_duplicates(["user_id", "item_id"])
     repeated = log.loc[log.index.repeat(50)]
     model = TwoTowerRetriever(**QUICK).fit(repeated)
-    assert not hasattr(model, "validation_scores_") or not model.validation_scores_
+    assert model.validation_scores_ is None
     assert (model.predict_proba(log)[:, 1] > 0.5).mean() > 0.9
 
 
@@ -493,6 +493,20 @@ def test_partial_fit_adds_users_items_and_vectors(log):
         model.partial_fit(log, classes=["a", "b"])
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_large_ids_of_users_beside_missing_ones_stay_apart(library, log):
+    users = [2**53, 2**53 + 1, None]
+    frame = log[:3].assign(user_id=pd.Series(users, dtype="Int64"))
+    model = TwoTowerRetriever(user_features=["user_id", "taste"], **{**QUICK, "max_epochs": 1})
+    model.fit(frame)
+    if library == "polars":
+        frame = pytest.importorskip("polars").from_pandas(frame)
+    for asked in (frame, frame["user_id"]):
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user"]
+        assert found[:2].tolist() == users[:2]
+        assert pd.isna(found[2])
+
+
 def test_arrays_are_halved():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
@@ -525,6 +539,20 @@ def test_arrays_are_halved():
 def test_messages(log, params, message):
     with pytest.raises(ValueError, match=message):
         TwoTowerRetriever(**{**QUICK, **params}).fit(log)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.recommend("u1"), "users must be a list"),
+        (lambda m: m.user_embeddings("u1"), "X must be a list"),
+        (lambda m: m.has_history(make_log(5)), r"data frame: pass .* X\['user_id'\]"),
+        (lambda m: m.set_catalogue({"i1"}), r"got a set: list\(items\)"),
+    ],
+)
+def test_wrong_ids_are_named(with_attributes, call, message):
+    with pytest.raises(TypeError, match=message):
+        call(with_attributes)
 
 
 def test_history_needs_a_model_that_reads_it(with_attributes):

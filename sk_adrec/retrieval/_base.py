@@ -7,6 +7,7 @@ similar (``_similarity_to``).
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -70,7 +71,9 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
     def _check_params(self) -> None:
         """Reject hyper-parameters out of range; extend for a model's own."""
         jobs = self.n_jobs
-        if jobs is not None and (isinstance(jobs, bool) or jobs != int(jobs) or jobs == 0):
+        if jobs is None:
+            return
+        if not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs == 0:
             raise ValueError(f"n_jobs must be None or an integer other than 0, got {jobs!r}")
 
     # ---- learning ------------------------------------------------------------------------
@@ -97,8 +100,9 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         Raises
         ------
         ValueError
-            If X lacks a column, y has one class that is not 1, no row is positive, or a parameter
-            is out of range. The estimator stays as it was.
+            If X lacks a column, y has one class that is not 1, no row is positive, an item's id is
+            the integer -1 (the null id of lists), or a parameter is out of range. The estimator
+            stays as it was.
         TypeError
             If a column holds something that is no id, or no time.
         """

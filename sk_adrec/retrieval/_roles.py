@@ -181,8 +181,7 @@ def as_table(values, name: str, column: str | int | None = None) -> Table:
         )
     if isinstance(values, Mapping | Set | Iterator):
         raise TypeError(
-            f"{name} must be a list or column of ids, got a {type(values).__name__}: "
-            f"list({name})"
+            f"{name} must be a list or column of ids, got a {type(values).__name__}: list({name})"
         )
     if isinstance(values, str | bytes) or np.ndim(values) == 0:
         raise TypeError(f"{name} must be a list or column of ids, got {values!r}: [{values!r}]")

@@ -196,7 +196,9 @@ class HistorySearch(CatalogueSearch):
         if not as_frame:
             return decode(self._catalogue(), positions), scores
         is_popular = histories.lengths_of(row) == 0
-        return lists_as_frame(as_series(table.column(0)), self._catalogue(), positions, scores, is_popular)
+        return lists_as_frame(
+            as_series(table.column(0)), self._catalogue(), positions, scores, is_popular
+        )
 
     def has_history(self, users, *, history=None):
         """Whether `recommend` has a history to go by, or falls back on popularity.
@@ -236,10 +238,25 @@ class HistorySearch(CatalogueSearch):
             scores[histories.users(), histories.items] = -np.inf
         else:
             self._add_own(scores, histories)
-        if allowed is None:
-            return top_k(scores, k)
-        found, best = top_k(scores[:, allowed], k)
-        return np.append(allowed, -1)[found], best
+        found, best = top_k(scores if allowed is None else scores[:, allowed], k)
+        if allowed is not None:
+            found = np.append(allowed, -1)[found]
+        return found, exact_popularity(best, found, histories.lengths == 0, self.popularity_)
+
+
+def exact_popularity(best, positions, popular, popularity) -> np.ndarray:
+    """Scores of lists as float64, those of popularity as they are, not as they were rounded.
+
+    Parameters
+    ----------
+    best, positions : ndarray of shape (n, k)
+        Scores and positions.
+    popular : ndarray of shape (n,), bool
+        The lists that are of the most popular items.
+    popularity : ndarray of shape (n_items,), float64
+    """
+    shares = np.append(popularity, -np.inf)[positions]
+    return np.where(popular[:, None], shares, best)
 
 
 def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:

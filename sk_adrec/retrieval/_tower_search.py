@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._validation import check_number
 from ._interactions import Interactions
 from ._roles import as_table, read_ids
-from ._search import lists_as_frame
+from ._search import exact_popularity, lists_as_frame
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 from ._tower_vectors import TowerVectors
 
@@ -110,11 +110,12 @@ class TowerSearch(TowerVectors):
                 scores[popular[part]] = self.popularity_
             if seen is not None:
                 self._exclude(scores, seen.take(np.arange(part.start, part.stop)))
-            if allowed is None:
-                positions[part], best[part] = top_k(scores, k)
-            else:
-                found, best[part] = top_k(scores[:, allowed], k)
-                positions[part] = np.append(allowed, -1)[found]
+            found, values = top_k(scores if allowed is None else scores[:, allowed], k)
+            if allowed is not None:
+                found = np.append(allowed, -1)[found]
+            if popular is not None:
+                values = exact_popularity(values, found, popular[part], self.popularity_)
+            positions[part], best[part] = found, values
 
         map_blocks(search, blocks(len(vectors), self._n_items()), n_threads(None))
         return positions, best

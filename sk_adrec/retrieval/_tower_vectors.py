@@ -16,6 +16,7 @@ from ..preprocessing._columns import read_table
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
+from ._log import check_item_ids
 from ._roles import as_series, as_table, read_ids
 from ._search import CatalogueSearch
 from ._tower_columns import nothing_known, select, stack
@@ -154,7 +155,8 @@ class TowerVectors(CatalogueSearch, TowerRows):
         Raises
         ------
         ValueError
-            If a column is missing, there is no item, or an id without attributes is not known.
+            If a column is missing, there is no item, an item is -1, or an id without attributes is
+            not known.
         """
         check_is_fitted(self)
         columns = self._columns
@@ -176,6 +178,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
         vocabulary = Vocabulary().fit_counts(ids.values, ids.counts(None))
         if vocabulary.n_codes == FIRST_KNOWN:
             raise ValueError("items must hold at least one id, got none")
+        check_item_ids(vocabulary)
         share = self._share_of(vocabulary)
         order = np.argsort(-share, kind="stable")
         vocabulary = vocabulary.in_order(order)

@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from sk_adrec import EASERetriever, ItemCF
 from sk_adrec.retrieval import interactions_from_lists, interactions_from_matrix
 from sk_adrec.retrieval._calibration import fit_curve
 from sk_adrec.retrieval._interactions import Interactions
-from sk_adrec.retrieval._top_k import fill_up, top_k, top_k_of_entries
+from sk_adrec.retrieval._top_k import fill_up, n_threads, top_k, top_k_of_entries
 
 RETRIEVERS = [ItemCF(random_state=0), EASERetriever(l2=5.0, random_state=0)]
 
@@ -92,6 +93,20 @@ def test_ids_keep_their_type(model, make_ids, null):
     assert type(found[1, 0]) is not float or null is None
 
 
+def test_minus_one_is_no_item(model):
+    """It could not be told from the null id."""
+    log = make_log()
+    codes = log["item_id"].str[1:].astype(int) - 1
+    model.fit(log.assign(item_id=codes + 1))
+    items = model.items_
+    with pytest.raises(ValueError, match=r"An item has the id -1.*X\[item\].astype\(str\)"):
+        model.fit(log.assign(item_id=codes))
+    with pytest.raises(ValueError, match="An item has the id -1"):
+        model.partial_fit(pd.DataFrame({"user_id": ["u00"], "item_id": [-1]}))
+    assert model.items_ is items
+    assert "-1" in model.fit(log.assign(item_id=codes.astype(str))).items_
+
+
 def test_users_without_history_get_the_most_popular_and_are_flagged(model):
     log = make_log()
     model.fit(log)
@@ -153,6 +168,31 @@ def test_candidates_restrict_the_choice(model):
     assert (model.recommend(users, candidates=["what?"])[1] == -np.inf).all()
 
 
+def test_popularity_is_exact_with_and_without_candidates(model):
+    log = make_log()
+    model.fit(log)
+    for candidates in (None, model.items_):
+        for exclude_seen in (True, False):
+            scores = model.recommend(
+                ["nobody"], k=30, exclude_seen=exclude_seen, candidates=candidates
+            )[1]
+            np.testing.assert_array_equal(scores[0], model.popularity_)
+
+
+@pytest.mark.parametrize("n_jobs", [0, 2.0, 1.5, True, "a", [1]])
+def test_n_jobs_must_be_an_integer(model, n_jobs):
+    with pytest.raises(ValueError, match="n_jobs must be None or an integer other than 0, got"):
+        model.set_params(n_jobs=n_jobs).fit(make_log())
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_jobs_of_joblib_take_one_thread_each(backend):
+    given = [None, 3, -1]
+    assert [n_threads(n) for n in given] == [joblib.cpu_count(), 3, joblib.cpu_count()]
+    jobs = joblib.Parallel(2, backend=backend)(joblib.delayed(n_threads)(n) for n in given)
+    assert jobs == [1, 3, joblib.cpu_count()]
+
+
 def test_batches_do_not_change_lists(model, monkeypatch):
     log = make_log()
     users = [*log["user_id"].unique(), "nobody"]
@@ -181,6 +221,18 @@ def test_similar_items_leave_out_the_item_and_the_unknown(model):
         (lambda m: m.recommend(["u00"], k=0), ValueError, "k must be an integer"),
         (lambda m: m.recommend(["u00"], candidates=3), TypeError, "candidates must be a list"),
         (lambda m: m.recommend(["u00"], history=[1]), TypeError, "history must be a dict"),
+        (lambda m: m.recommend(["x"], history={"x": "i01"}), TypeError, "got 'i01' for user 'x'"),
+        (lambda m: m.recommend(["x"], history={"x": 2}), TypeError, "got 2 for user 'x'"),
+        (lambda m: m.has_seen(["x"], ["i"], history={"x": None}), TypeError, r"list, \[\] if"),
+        (lambda m: m.recommend(["x"], history={"x": {"i01"}}), TypeError, "pass a list, in the"),
+        (
+            lambda m: m.recommend(make_log()),
+            TypeError,
+            r"users must be .* got a data frame: pass .* X\['user_id'\]",
+        ),
+        (lambda m: m.similar_items(make_log()), TypeError, r"such as X\['item_id'\]"),
+        (lambda m: m.recommend({"u00"}), TypeError, r"users must be .* a set: list\(users\)"),
+        (lambda m: m.recommend(iter(["u00"])), TypeError, r"a list_iterator: list\(users\)"),
         (
             lambda m: m.recommend(["u00"], history=pd.DataFrame({"user_id": [1]})),
             ValueError,

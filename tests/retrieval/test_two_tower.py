@@ -409,6 +409,12 @@ def test_set_catalogue_messages(with_attributes):
         with_attributes.set_catalogue(pd.DataFrame({"item_id": ["i1"]}))
     with pytest.raises(ValueError, match="item='item_id'"):
         with_attributes.set_catalogue(pd.DataFrame({"kind": ["k1"]}))
+    numbers = pd.DataFrame({"item_id": [-1], "kind": ["k1"], "tags": [["k1"]]})
+    with (
+        pytest.warns(UserWarning, match="holds strings where fit saw numbers"),
+        pytest.raises(ValueError, match="An item has the id -1"),
+    ):
+        with_attributes.set_catalogue(numbers)
 
 
 def test_probabilities_are_calibrated_on_new_pairs():
@@ -429,7 +435,9 @@ def test_all_rows_of_a_pair_are_held_out_together():
     log = make_log(3000, 200, 80).drop_duplicates(["user_id", "item_id"])
     train, new = log[:1200], log[1200:]
     repeated = train.loc[train.index.repeat(5)].sample(frac=1, random_state=0)
-    random = new.assign(item_id=[f"i{k}" for k in np.random.default_rng(0).integers(0, 80, len(new))])
+    random = new.assign(
+        item_id=[f"i{k}" for k in np.random.default_rng(0).integers(0, 80, len(new))]
+    )
     seen = []
     model = TwoTowerRetriever(**{**QUICK, "max_epochs": 20})
 
@@ -505,6 +513,12 @@ def test_large_ids_of_users_beside_missing_ones_stay_apart(library, log):
         found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user"]
         assert found[:2].tolist() == users[:2]
         assert pd.isna(found[2])
+
+
+def test_popularity_is_exact_with_and_without_candidates(with_attributes):
+    for candidates in (None, with_attributes.items_):
+        scores = with_attributes.recommend(["nobody"], k=40, candidates=candidates)[1]
+        np.testing.assert_array_equal(scores[0], with_attributes.popularity_)
 
 
 def test_arrays_are_halved():

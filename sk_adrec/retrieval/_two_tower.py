@@ -13,7 +13,7 @@ from .._net import LinearDecay
 from .._validation import check_choice, check_dims, check_number
 from ..nn.mlp import ACTIVATIONS
 from ..utils._docs import shared_docs
-from ._base import _SCORE_K
+from ._held_out import SCORE_K
 from ._tower_learning import TowerLearning
 from ._tower_loss import LossSettings, TwoTowerLoss
 from ._towers import Side, TwoTowers
@@ -183,7 +183,7 @@ class TwoTowerRetriever(TowerLearning):
            ['cola']], dtype=object)
     """
 
-    _stop_metric = f"ndcg_at_{_SCORE_K}"
+    _stop_metric = f"ndcg_at_{SCORE_K}"
 
     def __init__(
         self,

@@ -7,13 +7,12 @@ similar (``_similarity_to``).
 
 from __future__ import annotations
 
-import warnings
+import numbers
 from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,14 +26,12 @@ from .._validation import (
 )
 from ..preprocessing._columns import read_table
 from ._calibration import Sample, fit_curve
+from ._held_out import SCORE_K, mean_ndcg
 from ._interactions import Interactions
 from ._log import Log, read_labels
 from ._roles import read_ids, role_positions
 from ._search import HistorySearch
 from ._top_k import blocks, map_blocks, n_threads
-
-# score() is NDCG at this rank.
-_SCORE_K = 10
 
 
 class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
@@ -70,7 +67,9 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
     def _check_params(self) -> None:
         """Reject hyper-parameters out of range; extend for a model's own."""
         jobs = self.n_jobs
-        if jobs is not None and (isinstance(jobs, bool) or jobs != int(jobs) or jobs == 0):
+        if jobs is None:
+            return
+        if not isinstance(jobs, numbers.Integral) or isinstance(jobs, bool) or jobs == 0:
             raise ValueError(f"n_jobs must be None or an integer other than 0, got {jobs!r}")
 
     # ---- learning ------------------------------------------------------------------------
@@ -97,8 +96,9 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         Raises
         ------
         ValueError
-            If X lacks a column, y has one class that is not 1, no row is positive, or a parameter
-            is out of range. The estimator stays as it was.
+            If X lacks a column, y has one class that is not 1, no row is positive, an item's id is
+            the integer -1 (the null id of lists), or a parameter is out of range. The estimator
+            stays as it was.
         TypeError
             If a column holds something that is no id, or no time.
         """
@@ -265,14 +265,11 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         users, items = self._user_codes(user), self._item_codes(item)
         target &= (weight > 0) & (user.codes >= 0) & (item.codes >= 0)
         target &= ~self.log_.interactions.contain(users, items)
-        if not target.any():
-            return nothing_held_out()
-        _, first, group = np.unique(user.codes[target], return_index=True, return_inverse=True)
-        found, _ = self._search(self.log_.interactions, users[target][first], _SCORE_K)
-        # Unknown items are apart by their own codes.
-        return mean_ndcg(
-            found, group, items[target], item.codes[target], weight[target], self._n_items()
-        )
+
+        def lists(rows):
+            return self._search(self.log_.interactions, users[rows], SCORE_K)[0]
+
+        return mean_ndcg(target, user.codes, item.codes, items, weight, self._n_items(), lists)
 
     # ---- scikit-learn --------------------------------------------------------------------
 
@@ -313,41 +310,3 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def nothing_held_out() -> float:
-    """The score of rows that hold nothing to find, with a warning for who called `score`."""
-    warnings.warn(
-        "score is 0: X holds no pair of user and item that fit has not seen. Pass rows that were "
-        "held out.",
-        UndefinedMetricWarning,
-        stacklevel=3,
-    )
-    return 0.0
-
-
-def mean_ndcg(found, user, position, item, weight, n_items) -> float:
-    """Mean NDCG of users, each with the mean weight of its rows.
-
-    Parameters
-    ----------
-    found : ndarray of shape (n_users, k)
-        Positions of the recommended items.
-    user, position, item, weight : ndarrays of shape (n_rows,)
-        Rows held out: the number of the user, the item's position (-1 unknown) and its own code,
-        by which a target counts once, in however many rows.
-    n_items : int
-    """
-    pair = np.unique(user * np.int64(item.max() + 1) + item, return_index=True)[1]
-    ndcg = _ndcg(found, user[pair], position[pair], n_items)
-    return float(np.average(ndcg, weights=np.bincount(user, weight) / np.bincount(user)))
-
-
-def _ndcg(found, group, target, n_items) -> np.ndarray:
-    """NDCG of each list, shape (n,), from its targets: `target[m]` belongs to list `group[m]`."""
-    n, k = found.shape
-    relevant = group[target >= 0] * np.int64(n_items) + target[target >= 0]
-    hit = np.isin(np.arange(n)[:, None] * np.int64(n_items) + found, relevant) & (found >= 0)
-    gain = 1 / np.log2(np.arange(2, k + 2))
-    best = np.append(0, np.cumsum(gain))[np.minimum(np.bincount(group, minlength=n), k)]
-    return hit @ gain / best

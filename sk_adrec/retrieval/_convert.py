@@ -8,6 +8,7 @@ from scipy import sparse
 
 from ..preprocessing._columns import SEQUENCE, flatten, kind_of, read_table
 from ..preprocessing._schema import hint
+from ._roles import as_series
 
 
 def interactions_from_matrix(matrix, *, users=None, items=None, user="user_id", item="item_id"):
@@ -65,7 +66,7 @@ def interactions_from_matrix(matrix, *, users=None, items=None, user="user_id", 
         if given is None:
             columns[name] = pd.Series(codes.astype(np.int64))
             continue
-        ids = pd.Series(given).reset_index(drop=True)
+        ids = as_series(given).reset_index(drop=True)
         if len(ids) != matrix.shape[axis]:
             raise ValueError(
                 f"{('users', 'items')[axis]} must have one id for each of the matrix's "
@@ -122,8 +123,8 @@ def interactions_from_lists(frame, *, user="user_id", items="items", item="item_
     if kind_of(column, where) != SEQUENCE:
         raise TypeError(f"{where} must hold lists of items: one row per user")
     lengths, entries = flatten(column, where)
-    users = pd.Series(table.column(table.names.index(user)))
-    log = pd.DataFrame(
-        {user: users.repeat(lengths).reset_index(drop=True), item: pd.Series(entries)}
-    )
-    return log[log[item].notna()].reset_index(drop=True)
+    users, entries = as_series(table.column(table.names.index(user))), as_series(entries)
+    kept = entries.notna().to_numpy()
+    owner = np.repeat(np.arange(table.n_rows), lengths)[kept]
+    log = {user: users.take(owner), item: entries[kept]}
+    return pd.DataFrame({name: column.reset_index(drop=True) for name, column in log.items()})

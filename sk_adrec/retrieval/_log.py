@@ -17,6 +17,7 @@ from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
 from ._roles import as_table, read_ids, read_times, role_positions
+from ._top_k import NULL_ID
 
 # Users, items and weights of pairs that did not happen.
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -61,7 +62,7 @@ class Log:
         Raises
         ------
         ValueError
-            If no positive row has a user and an item.
+            If no positive row has a user and an item, or -1 is an item.
         """
         at = role_positions(table, roles)
         ids = [read_ids(table, at[role]) for role in ("user", "item")]
@@ -83,6 +84,7 @@ class Log:
             )
         known = (None, None) if before is None else (before.users, before.items)
         vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
+        check_item_ids(vocabularies[1])
         codes = [_positions(vocab, one) for vocab, one in zip(vocabularies, ids)]
         rows = (*codes, positive, weight, times)
         if before is not None:
@@ -152,6 +154,16 @@ class Log:
         )
 
 
+def check_item_ids(items: Vocabulary) -> None:
+    """Raise ValueError where an item has the id that stands for no item in a list of integers."""
+    if items.values.dtype.kind in "iu" and (items.values == NULL_ID).any():
+        raise ValueError(
+            f"An item has the id {NULL_ID}, which means no item where lists of integers end "
+            f"early. If it stands for a missing item, drop those rows: X[X[item] != {NULL_ID}]; if "
+            "it is an item, pass ids as strings: X[item].astype(str)."
+        )
+
+
 def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Vocabulary:
     counts = ids.counts(weight)
     if known is None:
@@ -202,6 +214,16 @@ def read_labels(y, weight: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]
     return classes, y == classes[1]
 
 
+def _as_list(user, items) -> list[Any]:
+    if isinstance(items, Mapping) or not pd.api.types.is_list_like(items, allow_sets=False):
+        remedy = "[] if there are none" if items is None else "in the order in which they came"
+        raise TypeError(
+            f"history must hold a list of items for each user, got {items!r} for user {user!r}: "
+            f"pass a list, {remedy}"
+        )
+    return list(items)
+
+
 def read_histories(
     history, roles: dict, item_codes: Callable[[Factorized], np.ndarray], n_items: int
 ) -> tuple[Vocabulary, Interactions]:
@@ -219,11 +241,11 @@ def read_histories(
     Raises
     ------
     TypeError
-        If `history` is something else.
+        If `history` is something else, or a value of the mapping is no list.
     """
     times = None
     if isinstance(history, Mapping):
-        lists = [list(items) for items in history.values()]
+        lists = [_as_list(user, items) for user, items in history.items()]
         keys = read_ids(as_table(list(history), "history"), 0)
         owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
         users = Factorized(keys.codes[owner], keys.values)
@@ -247,9 +269,3 @@ def read_histories(
     shape = (vocabulary.n_codes - FIRST_KNOWN, n_items)
     times = None if times is None else times[keep]
     return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
-
-
-def user_column(table: Table) -> pd.Series:
-    """The ids of a one-column table, as they came."""
-    column = table.column(0)
-    return pd.Series(column.to_pandas() if hasattr(column, "to_pandas") else column)

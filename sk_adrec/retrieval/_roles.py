@@ -6,15 +6,26 @@ The one place where plain arrays, whose columns have no names, are read by posit
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._validation import is_frame
 from ..preprocessing._columns import Column, Table, read_table
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._schema import hint
+
+# Integers of Arrow as those of pandas that may be missing.
+_NULLABLE = {
+    pa.from_numpy_dtype(dtype.numpy_dtype): dtype
+    for dtype in (
+        pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(),
+        pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
+    )
+}  # fmt: skip
 
 
 def role_positions(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
@@ -145,18 +156,50 @@ def _as_numbers(column: Column) -> np.ndarray | None:
     return None
 
 
-def as_table(values, name: str) -> Table:
+def as_table(values, name: str, column: str | int | None = None) -> Table:
     """A list, array or column of single ids as a table of one column.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+    name : str
+        What the caller calls them, for messages.
+    column : str or int, default=None
+        Where a data frame would have them, for messages.
 
     Raises
     ------
     TypeError
-        If it is one id instead of a list of them.
+        If it is one id instead of a list of them, or has no order or several columns.
     """
-    if isinstance(values, str) or np.ndim(values) == 0:
+    if is_frame(values):
+        names = read_table(values).names
+        at = column if column in names else names[0]
+        raise TypeError(
+            f"{name} must be a list or column of ids, got a data frame: pass one of its columns "
+            f"{names}, such as X[{at!r}]"
+        )
+    if isinstance(values, Mapping | Set | Iterator):
+        raise TypeError(
+            f"{name} must be a list or column of ids, got a {type(values).__name__}: list({name})"
+        )
+    if isinstance(values, str | bytes) or np.ndim(values) == 0:
         raise TypeError(f"{name} must be a list or column of ids, got {values!r}: [{values!r}]")
     if hasattr(values, "to_frame") and not isinstance(values, pd.Index):
         return read_table(values.to_frame())
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got an array of shape {values.shape}")
-    return read_table(pd.DataFrame({name: pd.Series(values)}))
+    return read_table(pd.DataFrame({name: as_series(values)}))
+
+
+def as_series(column) -> pd.Series:
+    """A column or list of ids as a Series.
+
+    Integers beside missing ones stay integers: as float64, ids of 64 bits would collide.
+    """
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
+    series = pd.Series(column)
+    if series.dtype.kind == "f" and not hasattr(column, "dtype"):
+        return pd.Series(column, dtype=object)
+    return series

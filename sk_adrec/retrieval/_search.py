@@ -12,8 +12,8 @@ from .._validation import check_number
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
-from ._log import Log, read_histories, user_column
-from ._roles import as_table, read_ids
+from ._log import Log, read_histories
+from ._roles import as_series, as_table, read_ids
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 
 
@@ -35,7 +35,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         """Positions of the candidates that are in the catalogue; None where all items are."""
         if candidates is None:
             return None
-        codes = self._item_codes(read_ids(as_table(candidates, "candidates"), 0))
+        codes = self._item_codes(read_ids(as_table(candidates, "candidates", self.item), 0))
         return np.unique(codes[codes >= 0])
 
     def similar_items(self, items, k=10):
@@ -57,7 +57,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
-        codes = self._item_codes(read_ids(as_table(items, "items"), 0))
+        codes = self._item_codes(read_ids(as_table(items, "items", self.item), 0))
         positions = np.full((len(codes), k), -1)
         similarity = np.full((len(codes), k), -np.inf)
         known = np.flatnonzero(codes >= 0)
@@ -88,8 +88,8 @@ class CatalogueSearch(metaclass=ABCMeta):
             If there are not as many items as users.
         """
         check_is_fitted(self)
-        owners = read_ids(as_table(users, "users"), 0)
-        wanted = read_ids(as_table(items, "items"), 0)
+        owners = read_ids(as_table(users, "users", self.user), 0)
+        wanted = read_ids(as_table(items, "items", self.item), 0)
         check_consistent_length(owners.codes, wanted.codes)
         histories, row = self._histories(owners, history)
         return histories.contain(row, _positions(self.log_.items, wanted))
@@ -189,14 +189,16 @@ class HistorySearch(CatalogueSearch):
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
-        table = as_table(users, "users")
+        table = as_table(users, "users", self.user)
         histories, row = self._histories(read_ids(table, 0), history)
         allowed = self._allowed(candidates)
         positions, scores = self._search(histories, row, k, exclude_seen, allowed)
         if not as_frame:
             return decode(self._catalogue(), positions), scores
         is_popular = histories.lengths_of(row) == 0
-        return lists_as_frame(user_column(table), self._catalogue(), positions, scores, is_popular)
+        return lists_as_frame(
+            as_series(table.column(0)), self._catalogue(), positions, scores, is_popular
+        )
 
     def has_history(self, users, *, history=None):
         """Whether `recommend` has a history to go by, or falls back on popularity.
@@ -213,7 +215,7 @@ class HistorySearch(CatalogueSearch):
         ndarray of shape (n,), bool
         """
         check_is_fitted(self)
-        histories, row = self._histories(read_ids(as_table(users, "users"), 0), history)
+        histories, row = self._histories(read_ids(as_table(users, "users", self.user), 0), history)
         return histories.lengths_of(row) > 0
 
     def _search(self, histories, row, k, exclude_seen=True, allowed=None):
@@ -236,10 +238,25 @@ class HistorySearch(CatalogueSearch):
             scores[histories.users(), histories.items] = -np.inf
         else:
             self._add_own(scores, histories)
-        if allowed is None:
-            return top_k(scores, k)
-        found, best = top_k(scores[:, allowed], k)
-        return np.append(allowed, -1)[found], best
+        found, best = top_k(scores if allowed is None else scores[:, allowed], k)
+        if allowed is not None:
+            found = np.append(allowed, -1)[found]
+        return found, exact_popularity(best, found, histories.lengths == 0, self.popularity_)
+
+
+def exact_popularity(best, positions, popular, popularity) -> np.ndarray:
+    """Scores of lists as float64, those of popularity as they are, not as they were rounded.
+
+    Parameters
+    ----------
+    best, positions : ndarray of shape (n, k)
+        Scores and positions.
+    popular : ndarray of shape (n,), bool
+        The lists that are of the most popular items.
+    popularity : ndarray of shape (n_items,), float64
+    """
+    shares = np.append(popularity, -np.inf)[positions]
+    return np.where(popular[:, None], shares, best)
 
 
 def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
@@ -253,7 +270,7 @@ def lists_as_frame(users, catalogue: Vocabulary, positions, scores, is_popular) 
     kept = (positions >= 0).ravel()
     return pd.DataFrame(
         {
-            "user": pd.Series(users).repeat(k)[kept].to_numpy(),
+            "user": pd.Series(users).repeat(k)[kept].reset_index(drop=True),
             "item": decode(catalogue, positions.ravel()[kept]),
             "score": scores.ravel()[kept],
             "rank": np.tile(np.arange(1, k + 1), n)[kept],

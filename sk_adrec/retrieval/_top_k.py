@@ -7,18 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
+from joblib.parallel import get_active_backend
 from scipy import sparse
 
 from ..preprocessing._vocabulary import Vocabulary
 
+#: What an integer id is where a list has no item.
+NULL_ID = -1
 # Scores that are held at once per thread: 16 MB of float32.
 BLOCK_VALUES = 1 << 22
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Threads to use: `n_jobs` as in joblib, None = all cores this process may use."""
+    """Threads to use: `n_jobs` as in joblib, None = all cores this process may use.
+
+    Where joblib runs several jobs side by side, None is one thread each.
+    """
     if n_jobs is None:
-        return joblib.cpu_count()
+        return 1 if get_active_backend()[0].nesting_level else joblib.cpu_count()
     return max(1, joblib.cpu_count() + 1 + n_jobs) if n_jobs < 0 else n_jobs
 
 
@@ -133,7 +139,7 @@ def decode(vocabulary: Vocabulary, positions: np.ndarray) -> np.ndarray:
     """Ids of positions, in their own type; position -1 is the null id: -1 of integers, or None."""
     values = vocabulary.values
     if values.dtype.kind in "iu":
-        return np.append(values, -1)[positions]
+        return np.append(values, NULL_ID)[positions]
     with_null = np.full(len(values) + 1, None, dtype=object)
     with_null[:-1] = values
     return with_null[positions]

@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._validation import check_X
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._vocabulary import FIRST_KNOWN
-from ._base import _SCORE_K, BaseRetriever, _ndcg, mean_ndcg, nothing_held_out
+from ._base import BaseRetriever
 from ._calibration import N_PAIRS, fit_curve
+from ._held_out import SCORE_K, mean_ndcg, ndcg
 from ._interactions import Interactions
 from ._log import read_labels
 from ._top_k import blocks, map_blocks, n_threads
@@ -121,7 +122,7 @@ class TowerEvaluation(TowerSearch):
             place = 1 + (scores > own[:, None]).sum(axis=1)
             scores[n, item] = -np.inf
             place += (scores == own[:, None]).sum(axis=1)
-            gain[part] = np.where(place <= _SCORE_K, 1 / np.log2(1 + place), 0.0)
+            gain[part] = np.where(place <= SCORE_K, 1 / np.log2(1 + place), 0.0)
 
         map_blocks(rank, blocks(len(rows), self._n_items()), n_threads(None))
         return float(np.average(gain, weights=weight[rows]))
@@ -130,9 +131,9 @@ class TowerEvaluation(TowerSearch):
         """Mean NDCG@10 of what was held out of each user's items, among all but the others."""
         if not len(ranked.item):
             return 0.0
-        found, _ = self._search(vectors, ranked.histories, _SCORE_K)
+        found, _ = self._search(vectors, ranked.histories, SCORE_K)
         return float(
-            np.average(_ndcg(found, ranked.user, ranked.item, self._n_items()), weights=weight)
+            np.average(ndcg(found, ranked.user, ranked.item, self._n_items()), weights=weight)
         )
 
     def score(self, X, y=None, sample_weight=None):
@@ -162,17 +163,15 @@ class TowerEvaluation(TowerSearch):
         pairs = self.log_.interactions
         logged = self.log_.items.encode(rows.items) - FIRST_KNOWN
         target &= ~pairs.contain(users, np.maximum(logged, -1))
-        if not target.any():
-            return nothing_held_out()
-        user, item = rows.users.codes[target], rows.items.codes[target]
-        _, first, group = np.unique(user, return_index=True, return_inverse=True)
-        first = np.flatnonzero(target)[first]
-        part = self.net_.module_.user.part(self._encode(X).take(first))
-        seen = pairs.take(users[first])
-        found, _ = self._search(
-            self._vectors(self._with_items(part, seen), "users"), seen, _SCORE_K
-        )
-        return mean_ndcg(found, group, items[target], item, weight[target], self._n_items())
+
+        def lists(first):
+            part = self.net_.module_.user.part(self._encode(X).take(first))
+            seen = pairs.take(users[first])
+            vectors = self._vectors(self._with_items(part, seen), "users")
+            return self._search(vectors, seen, SCORE_K)[0]
+
+        user, item = rows.users.codes, rows.items.codes
+        return mean_ndcg(target, user, item, items, weight, self._n_items(), lists)
 
 
 def _draw(rng, rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.utils import _safe_indexing
 
@@ -49,6 +50,12 @@ class PairRows:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first row of each distinct pair of user and item, and the pair of each row."""
+        key = self.users.codes.astype(np.int64) * len(self.items.values) + self.items.codes
+        pair = pd.factorize(key)[0]
+        return np.unique(pair, return_index=True)[1], pair
 
 
 @dataclass(frozen=True)
@@ -128,11 +135,17 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
         stop = self.early_stopping
         if stop == "auto":
             stop = len(y) > EARLY_STOPPING_ROWS
-        enough = int(len(y) * self.validation_fraction) >= _LEAST_HELD_OUT
+        first, pair = y.pairs()
+        enough = int(len(first) * self.validation_fraction) >= _LEAST_HELD_OUT
         if explicit or not (stop or self.calibrate) or not enough:
             return None, None
-        train, self._held_out = split_rows(y.labels, self.validation_fraction, random_state)
-        return train, self._held_out if stop else None
+        # A pair that is learned from tells nothing of new ones, in whichever of its rows.
+        train, held_out = (
+            np.flatnonzero(np.isin(pair, part))
+            for part in split_rows(y.labels[first], self.validation_fraction, random_state)
+        )
+        self._held_out = held_out
+        return train, held_out if stop else None
 
     def _make_encoder(self):
         categorical, share = self._vocabulary_params

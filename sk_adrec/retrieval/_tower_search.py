@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._validation import check_number
 from ._interactions import Interactions
 from ._roles import as_table, read_ids
-from ._search import lists_as_frame
+from ._search import exact_popularity, lists_as_frame
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 from ._tower_vectors import TowerVectors
 
@@ -68,7 +68,7 @@ class TowerSearch(TowerVectors):
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
-        asked = self._read_users(users, history)
+        asked = self._read_users(users, history, "users")
         allowed = self._allowed(candidates)
         seen = asked.histories if exclude_seen else None
         positions, scores = self._search(asked.vectors, seen, k, allowed, asked.popular)
@@ -91,7 +91,7 @@ class TowerSearch(TowerVectors):
         ndarray of shape (n,), bool
         """
         check_is_fitted(self)
-        codes, histories = self._of_ids(read_ids(as_table(users, "users"), 0), history)
+        codes, histories = self._of_ids(read_ids(as_table(users, "users", self.user), 0), history)
         return (codes >= 0) | (histories.lengths > 0)
 
     def _search(self, vectors, seen, k, allowed=None, popular=None):
@@ -110,11 +110,12 @@ class TowerSearch(TowerVectors):
                 scores[popular[part]] = self.popularity_
             if seen is not None:
                 self._exclude(scores, seen.take(np.arange(part.start, part.stop)))
-            if allowed is None:
-                positions[part], best[part] = top_k(scores, k)
-            else:
-                found, best[part] = top_k(scores[:, allowed], k)
-                positions[part] = np.append(allowed, -1)[found]
+            found, values = top_k(scores if allowed is None else scores[:, allowed], k)
+            if allowed is not None:
+                found = np.append(allowed, -1)[found]
+            if popular is not None:
+                values = exact_popularity(values, found, popular[part], self.popularity_)
+            positions[part], best[part] = found, values
 
         map_blocks(search, blocks(len(vectors), self._n_items()), n_threads(None))
         return positions, best

@@ -16,8 +16,8 @@ from ..preprocessing._columns import read_table
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
-from ._log import user_column
-from ._roles import as_table, read_ids
+from ._log import check_item_ids
+from ._roles import as_series, as_table, read_ids
 from ._search import CatalogueSearch
 from ._tower_columns import nothing_known, select, stack
 from ._tower_rows import TowerRows
@@ -90,21 +90,21 @@ class TowerVectors(CatalogueSearch, TowerRows):
             If a column of the user's is missing.
         """
         check_is_fitted(self)
-        return self._read_users(X, history).vectors
+        return self._read_users(X, history, "X").vectors
 
-    def _read_users(self, X, history) -> Users:
-        """Users by their ids, or by rows of their features."""
+    def _read_users(self, X, history, name: str) -> Users:
+        """Users by their ids, or by rows of their features; `name` is what the caller calls X."""
         if history is not None and not self._params_of_fit["user_items"]:
             raise ValueError(
                 "history needs a model that reads the items of users: fit it with user_items=True"
             )
         if not is_frame(X):
-            table = as_table(X, "X")
+            table = as_table(X, name)
             codes, histories = self._of_ids(read_ids(table, 0), history)
             rows = self._rows_of_known(codes)
             vectors = self._vectors(self._with_items(rows, histories), "users")
             return Users(
-                user_column(table),
+                as_series(table.column(0)),
                 codes,
                 histories,
                 vectors,
@@ -116,8 +116,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
         histories = self.log_.interactions.take(codes)
         if self._columns.user in names:
             position = names.index(self._columns.user)
-            column = table.column(position)
-            owner = column.to_pandas() if hasattr(column, "to_pandas") else column
+            owner = as_series(table.column(position))
             codes, histories = self._of_ids(read_ids(table, position), history)
         vectors = self._vectors(self._with_items(rows, histories), "users")
         return Users(owner, codes, histories, vectors, np.zeros(n, dtype=bool))
@@ -156,7 +155,8 @@ class TowerVectors(CatalogueSearch, TowerRows):
         Raises
         ------
         ValueError
-            If a column is missing, there is no item, or an id without attributes is not known.
+            If a column is missing, there is no item, an item is -1, or an id without attributes is
+            not known.
         """
         check_is_fitted(self)
         columns = self._columns
@@ -167,7 +167,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
             ids = read_ids(read_table(items), names.index(columns.item))
             rows = self._rows_of(items, "item")
         else:
-            ids = read_ids(as_table(items, "items"), 0)
+            ids = read_ids(as_table(items, "items", self.item), 0)
             known = self.log_.items.encode(ids) - FIRST_KNOWN
             if (known < 0).any():
                 raise ValueError(
@@ -178,6 +178,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
         vocabulary = Vocabulary().fit_counts(ids.values, ids.counts(None))
         if vocabulary.n_codes == FIRST_KNOWN:
             raise ValueError("items must hold at least one id, got none")
+        check_item_ids(vocabulary)
         share = self._share_of(vocabulary)
         order = np.argsort(-share, kind="stable")
         vocabulary = vocabulary.in_order(order)

@@ -13,7 +13,7 @@ from .._net import LinearDecay
 from .._validation import check_choice, check_dims, check_number
 from ..nn.mlp import ACTIVATIONS
 from ..utils._docs import shared_docs
-from ._base import _SCORE_K
+from ._held_out import SCORE_K
 from ._tower_learning import TowerLearning
 from ._tower_loss import LossSettings, TwoTowerLoss
 from ._towers import Side, TwoTowers
@@ -80,7 +80,7 @@ class TwoTowerRetriever(TowerLearning):
         Of "in_batch" only: subtract from each logit the logarithm of how often its item is expected
         in a batch. Without it popular items, which are negatives more often, are under-served.
     calibrate : bool, default=True
-        Hold out `validation_fraction` of the rows to calibrate probabilities on, also where
+        Hold out `validation_fraction` of the pairs to calibrate probabilities on, also where
         nothing is stopped early. False learns from all rows, as a final fit for `recommend` may;
         probabilities are then too sure. With `X_val`, those rows are used.
     %(categorical_features)s
@@ -103,7 +103,10 @@ class TwoTowerRetriever(TowerLearning):
     early_stopping : "auto" or bool, default="auto"
         Stop when NDCG\ @10 on validation rows no longer rises, and restore the best epoch. "auto"
         is True above 1,000 rows and wherever fit gets `X_val`.
-    %(validation_fraction)s
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the distinct pairs of user and item that are held out, drawn at random, with all
+        their rows, where fit gets no `X_val`. A log has an order: better give later rows as
+        `X_val`. Larger where lists or probabilities of few pairs are noisy.
     n_iter_no_change : int, default=5
         Passes without a better score on validation rows before the training stops. Lists of a few
         thousand users are noisy: with fewer passes a fit ends sooner, and short of its best.
@@ -180,7 +183,7 @@ class TwoTowerRetriever(TowerLearning):
            ['cola']], dtype=object)
     """
 
-    _stop_metric = f"ndcg_at_{_SCORE_K}"
+    _stop_metric = f"ndcg_at_{SCORE_K}"
 
     def __init__(
         self,

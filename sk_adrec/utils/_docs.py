@@ -120,7 +120,8 @@ PARAMETERS = {
     """,
     "n_jobs": """
     n_jobs : int, default=None
-        Threads. None = as many as this process may use, -1 likewise.
+        Threads. None = as many as this process may use, but one inside a job of joblib, as of
+        GridSearchCV with `n_jobs` of its own; -1 = as many as this process may use in any case.
     """,
     "random_state_of_calibration": """
     random_state : int, RandomState instance or None, default=None

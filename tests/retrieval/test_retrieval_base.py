@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from sk_adrec import EASERetriever, ItemCF
 from sk_adrec.retrieval import interactions_from_lists, interactions_from_matrix
 from sk_adrec.retrieval._calibration import fit_curve
 from sk_adrec.retrieval._interactions import Interactions
-from sk_adrec.retrieval._top_k import fill_up, top_k, top_k_of_entries
+from sk_adrec.retrieval._top_k import fill_up, n_threads, top_k, top_k_of_entries
 
 RETRIEVERS = [ItemCF(random_state=0), EASERetriever(l2=5.0, random_state=0)]
 
@@ -92,6 +93,20 @@ def test_ids_keep_their_type(model, make_ids, null):
     assert type(found[1, 0]) is not float or null is None
 
 
+def test_minus_one_is_no_item(model):
+    """It could not be told from the null id."""
+    log = make_log()
+    codes = log["item_id"].str[1:].astype(int) - 1
+    model.fit(log.assign(item_id=codes + 1))
+    items = model.items_
+    with pytest.raises(ValueError, match=r"An item has the id -1.*X\[item\].astype\(str\)"):
+        model.fit(log.assign(item_id=codes))
+    with pytest.raises(ValueError, match="An item has the id -1"):
+        model.partial_fit(pd.DataFrame({"user_id": ["u00"], "item_id": [-1]}))
+    assert model.items_ is items
+    assert "-1" in model.fit(log.assign(item_id=codes.astype(str))).items_
+
+
 def test_users_without_history_get_the_most_popular_and_are_flagged(model):
     log = make_log()
     model.fit(log)
@@ -153,6 +168,31 @@ def test_candidates_restrict_the_choice(model):
     assert (model.recommend(users, candidates=["what?"])[1] == -np.inf).all()
 
 
+def test_popularity_is_exact_with_and_without_candidates(model):
+    log = make_log()
+    model.fit(log)
+    for candidates in (None, model.items_):
+        for exclude_seen in (True, False):
+            scores = model.recommend(
+                ["nobody"], k=30, exclude_seen=exclude_seen, candidates=candidates
+            )[1]
+            np.testing.assert_array_equal(scores[0], model.popularity_)
+
+
+@pytest.mark.parametrize("n_jobs", [0, 2.0, 1.5, True, "a", [1]])
+def test_n_jobs_must_be_an_integer(model, n_jobs):
+    with pytest.raises(ValueError, match="n_jobs must be None or an integer other than 0, got"):
+        model.set_params(n_jobs=n_jobs).fit(make_log())
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_jobs_of_joblib_take_one_thread_each(backend):
+    given = [None, 3, -1]
+    assert [n_threads(n) for n in given] == [joblib.cpu_count(), 3, joblib.cpu_count()]
+    jobs = joblib.Parallel(2, backend=backend)(joblib.delayed(n_threads)(n) for n in given)
+    assert jobs == [1, 3, joblib.cpu_count()]
+
+
 def test_batches_do_not_change_lists(model, monkeypatch):
     log = make_log()
     users = [*log["user_id"].unique(), "nobody"]
@@ -181,6 +221,18 @@ def test_similar_items_leave_out_the_item_and_the_unknown(model):
         (lambda m: m.recommend(["u00"], k=0), ValueError, "k must be an integer"),
         (lambda m: m.recommend(["u00"], candidates=3), TypeError, "candidates must be a list"),
         (lambda m: m.recommend(["u00"], history=[1]), TypeError, "history must be a dict"),
+        (lambda m: m.recommend(["x"], history={"x": "i01"}), TypeError, "got 'i01' for user 'x'"),
+        (lambda m: m.recommend(["x"], history={"x": 2}), TypeError, "got 2 for user 'x'"),
+        (lambda m: m.has_seen(["x"], ["i"], history={"x": None}), TypeError, r"list, \[\] if"),
+        (lambda m: m.recommend(["x"], history={"x": {"i01"}}), TypeError, "pass a list, in the"),
+        (
+            lambda m: m.recommend(make_log()),
+            TypeError,
+            r"users must be .* got a data frame: pass .* X\['user_id'\]",
+        ),
+        (lambda m: m.similar_items(make_log()), TypeError, r"such as X\['item_id'\]"),
+        (lambda m: m.recommend({"u00"}), TypeError, r"users must be .* a set: list\(users\)"),
+        (lambda m: m.recommend(iter(["u00"])), TypeError, r"a list_iterator: list\(users\)"),
         (
             lambda m: m.recommend(["u00"], history=pd.DataFrame({"user_id": [1]})),
             ValueError,
@@ -453,6 +505,34 @@ def test_lists_to_log(library):
         interactions_from_lists(frame, user="user", items="bougt")
     with pytest.raises(TypeError, match="must hold lists of items"):
         interactions_from_lists(frame, user="user", items="user")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_large_ids_beside_missing_ones_stay_apart(library, model):
+    """2**53 and 2**53 + 1 are one float64."""
+    users, lists = [2**53, 2**53 + 1, None], [[2**53], [2**53 + 1, None], [3]]
+    if library == "polars":
+        polars = pytest.importorskip("polars")
+        ids = polars.Series("user_id", users)
+        frame = polars.DataFrame({"user_id": ids, "items": lists})
+    else:
+        ids = pd.Series(users, dtype="Int64", name="user_id")
+        frame = pd.DataFrame({"user_id": ids, "items": lists})
+    log = interactions_from_lists(frame)
+    assert log["user_id"][:2].tolist() == users[:2]
+    assert log["user_id"].isna().tolist() == [False, False, True]
+    assert log["item_id"].tolist() == [2**53, 2**53 + 1, 3]
+    model.fit(log)
+    for asked in (ids, users):
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)
+        assert found["user"][:2].tolist() == users[:2]
+        assert pd.isna(found["user"][2])
+    history = {7: [2**53, None], 8: [2**53 + 1, None]}
+    assert model.has_seen([7, 8, 7], [2**53, 2**53 + 1, 2**53 + 1], history=history).tolist() == [
+        True, True, False,
+    ]  # fmt: skip
+    X, _ = interactions_from_matrix(np.ones((3, 1)), users=users)
+    assert X["user_id"][:2].tolist() == users[:2]
 
 
 def test_top_k_prefers_the_first_of_equals():

@@ -409,6 +409,12 @@ def test_set_catalogue_messages(with_attributes):
         with_attributes.set_catalogue(pd.DataFrame({"item_id": ["i1"]}))
     with pytest.raises(ValueError, match="item='item_id'"):
         with_attributes.set_catalogue(pd.DataFrame({"kind": ["k1"]}))
+    numbers = pd.DataFrame({"item_id": [-1], "kind": ["k1"], "tags": [["k1"]]})
+    with (
+        pytest.warns(UserWarning, match="holds strings where fit saw numbers"),
+        pytest.raises(ValueError, match="An item has the id -1"),
+    ):
+        with_attributes.set_catalogue(numbers)
 
 
 def test_probabilities_are_calibrated_on_new_pairs():
@@ -422,6 +428,39 @@ def test_probabilities_are_calibrated_on_new_pairs():
         some = (p >= low) & (p < high)
         assert some.sum() > 200
         assert abs(p[some].mean() - y[some].mean()) < 0.05
+
+
+def test_all_rows_of_a_pair_are_held_out_together():
+    """Rows of a pair that is learned from are no test of new pairs."""
+    log = make_log(3000, 200, 80).drop_duplicates(["user_id", "item_id"])
+    train, new = log[:1200], log[1200:]
+    repeated = train.loc[train.index.repeat(5)].sample(frac=1, random_state=0)
+    random = new.assign(
+        item_id=[f"i{k}" for k in np.random.default_rng(0).integers(0, 80, len(new))]
+    )
+    seen = []
+    model = TwoTowerRetriever(**{**QUICK, "max_epochs": 20})
+
+    def spy(judged):
+        held_out = judged.target[judged.rows]
+        seen.append(judged.pairs.contain(held_out[:, 0], held_out[:, 1]).any())
+        return type(model)._calibrate(model, judged)
+
+    model._calibrate = spy
+    model.fit(repeated)
+    assert seen == [False]
+    p = model.predict_proba(pd.concat([new, random]))[:, 1]
+    unlikely = p < 0.2
+    assert unlikely.sum() > 200
+    assert np.repeat([1, 0], len(new))[unlikely].mean() < 0.2
+
+
+def test_few_pairs_in_many_rows_are_all_learned_from():
+    log = make_log(40, 8, 8).drop_duplicates(["user_id", "item_id"])
+    repeated = log.loc[log.index.repeat(50)]
+    model = TwoTowerRetriever(**QUICK).fit(repeated)
+    assert model.validation_scores_ is None
+    assert (model.predict_proba(log)[:, 1] > 0.5).mean() > 0.9
 
 
 def test_numbers_and_deep_towers(log):
@@ -462,6 +501,26 @@ def test_partial_fit_adds_users_items_and_vectors(log):
         model.partial_fit(log, classes=["a", "b"])
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_large_ids_of_users_beside_missing_ones_stay_apart(library, log):
+    users = [2**53, 2**53 + 1, None]
+    frame = log[:3].assign(user_id=pd.Series(users, dtype="Int64"))
+    model = TwoTowerRetriever(user_features=["user_id", "taste"], **{**QUICK, "max_epochs": 1})
+    model.fit(frame)
+    if library == "polars":
+        frame = pytest.importorskip("polars").from_pandas(frame)
+    for asked in (frame, frame["user_id"]):
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user"]
+        assert found[:2].tolist() == users[:2]
+        assert pd.isna(found[2])
+
+
+def test_popularity_is_exact_with_and_without_candidates(with_attributes):
+    for candidates in (None, with_attributes.items_):
+        scores = with_attributes.recommend(["nobody"], k=40, candidates=candidates)[1]
+        np.testing.assert_array_equal(scores[0], with_attributes.popularity_)
+
+
 def test_arrays_are_halved():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
@@ -494,6 +553,20 @@ def test_arrays_are_halved():
 def test_messages(log, params, message):
     with pytest.raises(ValueError, match=message):
         TwoTowerRetriever(**{**QUICK, **params}).fit(log)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.recommend("u1"), "users must be a list"),
+        (lambda m: m.user_embeddings("u1"), "X must be a list"),
+        (lambda m: m.has_history(make_log(5)), r"data frame: pass .* X\['user_id'\]"),
+        (lambda m: m.set_catalogue({"i1"}), r"got a set: list\(items\)"),
+    ],
+)
+def test_wrong_ids_are_named(with_attributes, call, message):
+    with pytest.raises(TypeError, match=message):
+        call(with_attributes)
 
 
 def test_history_needs_a_model_that_reads_it(with_attributes):

@@ -166,12 +166,8 @@ class TowerEvaluation(TowerSearch):
             return nothing_held_out()
         user, item = rows.users.codes[target], rows.items.codes[target]
         _, first, group = np.unique(user, return_index=True, return_inverse=True)
-        first = np.flatnonzero(target)[first]
-        part = self.net_.module_.user.part(self._encode(X).take(first))
-        seen = pairs.take(users[first])
-        found, _ = self._search(
-            self._vectors(self._with_items(part, seen), "users"), seen, _SCORE_K
-        )
+        asked = self._read_users(self._users_of_rows(X, np.flatnonzero(target)[first]), None)
+        found, _ = self._search(asked.vectors, asked.histories, _SCORE_K)
         return mean_ndcg(found, group, items[target], item, weight[target], self._n_items())
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from .._validation import check_choice, check_number
-from ..metrics._checks import check_weights
 from ..metrics._hits import find_hits
-from ..metrics._topk import TOPK_METRICS, average
-from ..metrics._topk_scorer import recommend_for_rows
+from ..metrics._topk import TOPK_METRICS, average, row_weights, warn_undefined
+from ..metrics._topk_rows import Case, recommend_for_rows, warn_all_seen
 from ._pyplot import pyplot
 
 _SHOWN_NAME = {
@@ -121,7 +120,7 @@ class TopKCurveDisplay:
                 f'got {type(recommended).__name__}: pass {{"my model": recommended}}'
             )
         ks = _check_ks(min(map(_n_recommended, recommended.values())) if ks is None else ks)
-        cases = {name: (ids, relevant, sample_weight) for name, ids in recommended.items()}
+        cases = {name: Case(ids, relevant, sample_weight) for name, ids in recommended.items()}
         return cls._from_cases(cases, metric, ks, empty).plot(ax=ax)
 
     @classmethod
@@ -159,15 +158,24 @@ class TopKCurveDisplay:
         Returns
         -------
         TopKCurveDisplay
+            Where the retrievers have seen all pairs of X, its curves are 0, with a warning.
 
         Raises
         ------
         ValueError
-            As the scorer raises it.
+            As the scorer raises it, or if retrievers whose `user` differs do not find as many users
+            in X.
         TypeError
             If `estimators` is no dict, or one has no `recommend`.
         ImportError
             If matplotlib is not installed.
+
+        Notes
+        -----
+        All curves are of the same rows: unless ``exclude_seen=False``, a pair of user and item that
+        one of the retrievers has seen (`has_seen`) is no target of any. A model that learned from
+        more rows than the others thus takes targets from all, and a curve can differ from the
+        scorer's value of its model alone.
         """
         if not isinstance(estimators, Mapping) or not estimators:
             raise TypeError(
@@ -175,25 +183,34 @@ class TopKCurveDisplay:
                 f'got {type(estimators).__name__}: pass {{"my model": estimator}}'
             )
         ks = _check_ks(ks)
-        cases = {
-            name: recommend_for_rows(estimator, X, y, sample_weight, ks[-1], recommend_params)
-            for name, estimator in estimators.items()
-        }
-        return cls._from_cases(cases, metric, ks, "skip").plot(ax=ax)
+        check_choice("metric", metric, TOPK_METRICS)
+        cases = recommend_for_rows(
+            list(estimators.values()), X, y, sample_weight, ks[-1], recommend_params
+        )
+        if any(case.is_empty for case in cases):
+            warn_all_seen("the curves are 0", stacklevel=3)
+            table = pd.DataFrame(0.0, index=pd.Index(ks, name="k"), columns=list(estimators))
+            return cls(table, metric=metric, n_rows=0).plot(ax=ax)
+        return cls._from_cases(dict(zip(estimators, cases)), metric, ks, "skip").plot(ax=ax)
 
     @classmethod
     def _from_cases(cls, cases, metric, ks, empty):
         check_choice("metric", metric, TOPK_METRICS)
-        curves = {}
+        curves, n_rows = {}, {}
         for name, (recommended, relevant, weight) in cases.items():
             hits = find_hits(recommended, relevant, ks[-1])
-            weight = check_weights(weight, hits.n_relevant)
-            curves[name] = [average(metric, hits, k, weight, empty) for k in ks]
-        counted = np.ones(len(hits.n_relevant), dtype=bool) if weight is None else weight > 0
-        if empty == "skip":
-            counted &= hits.n_relevant > 0
+            counted = row_weights(hits, weight, empty)
+            curves[name] = [average(metric, hits, k, counted) for k in ks]
+            n_rows[name] = int(np.count_nonzero(counted))
+        if len(set(n_rows.values())) > 1:
+            raise ValueError(
+                f"the curves would be averages over different numbers of rows, {n_rows}: draw "
+                "estimators that read different columns of users apart"
+            )
+        if not n_rows[name]:
+            warn_undefined(f"{metric} at {ks[0]} to {ks[-1]}", stacklevel=4)
         table = pd.DataFrame(curves, index=pd.Index(ks, name="k"))
-        return cls(table, metric=metric, n_rows=int(counted.sum()))
+        return cls(table, metric=metric, n_rows=n_rows[name])
 
     def plot(self, *, ax=None):
         """Draw the curves.

@@ -335,28 +335,37 @@ def mrr_at_k(recommended, relevant, k=10, *, sample_weight=None, empty="skip"):
 
 def topk_score(metric, recommended, relevant, k=10, sample_weight=None, empty="skip") -> float:
     """The metric of that name; parameters as in the public functions."""
-    hits = find_hits(recommended, relevant, k)
-    weight = check_weights(sample_weight, hits.n_relevant)
-    return average(metric, hits, k, weight, empty)
-
-
-def average(metric: str, hits: Hits, k: int, weight: np.ndarray | None, empty: str) -> float:
-    """Weighted mean over rows of the metric within the first k recommendations."""
     check_choice("metric", metric, TOPK_METRICS)
-    check_choice("empty", empty, ("skip", "zero"))
-    score = TOPK_METRICS[metric](hits.within(k), k)
-    counted = np.ones(len(score)) if weight is None else weight
-    if empty == "skip":
-        counted = counted * (hits.n_relevant > 0)
+    hits = find_hits(recommended, relevant, k)
+    counted = row_weights(hits, sample_weight, empty)
     if not counted.any():
-        warnings.warn(
-            f"{metric} at {k} is undefined: no row of positive weight has a relevant item. Pass "
-            'rows that have, or empty="zero".',
-            UndefinedMetricWarning,
-            stacklevel=4,
-        )
+        warn_undefined(f"{metric} at {k}", stacklevel=4)
+    return average(metric, hits, k, counted)
+
+
+def row_weights(hits: Hits, sample_weight, empty: str) -> np.ndarray:
+    """What each row weighs in the mean, shape (n_rows,)."""
+    check_choice("empty", empty, ("skip", "zero"))
+    weight = check_weights(sample_weight, hits.n_relevant)
+    counted = np.ones(len(hits.n_relevant)) if weight is None else weight
+    return counted * (hits.n_relevant > 0) if empty == "skip" else counted
+
+
+def warn_undefined(what: str, stacklevel: int) -> None:
+    """Warn that no row counts."""
+    warnings.warn(
+        f"{what} is undefined: no row of positive weight has a relevant item. Pass rows that have, "
+        'or empty="zero".',
+        UndefinedMetricWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def average(metric: str, hits: Hits, k: int, counted: np.ndarray) -> float:
+    """Weighted mean over rows of the metric within the first k recommendations; else NaN."""
+    if not counted.any():
         return float("nan")
-    return float(np.average(score, weights=counted))
+    return float(np.average(TOPK_METRICS[metric](hits.within(k), k), weights=counted))
 
 
 def _over(sums: np.ndarray, best: np.ndarray) -> np.ndarray:

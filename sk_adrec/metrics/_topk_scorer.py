@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
-import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import check_consistent_length
-
-from .._validation import check_choice, check_number, read_column
-from ._checks import check_weights, group_codes
-from ._hits import Items, read_items
+from .._validation import check_choice, check_number
 from ._scorers import WeightedScorer
 from ._topk import TOPK_METRICS, topk_score
+from ._topk_rows import recommend_for_rows, warn_all_seen
 
 
 def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
@@ -22,7 +15,8 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
     recommendations for each user of the test rows, who is right about the items of these rows, the
     ones labelled ``classes_[1]`` where there is y. All others (next item: a row is a history) are
     asked for k recommendations for each test row, and y holds the right items. The full catalogue
-    is ranked; nothing is sampled.
+    is ranked; nothing is sampled. Of a Pipeline the last step is asked, by what the steps before
+    make of X.
 
     Parameters
     ----------
@@ -62,6 +56,10 @@ def make_topk_scorer(metric="ndcg", *, k=10, **recommend_params):
     repeats as well. Where nothing is left, as on training rows (``return_train_score=True``), the
     score is 0, with a warning. An estimator of your own says which pairs it has seen by a method
     ``has_seen(users, items)``; without one all rows are targets.
+
+    A :class:`~sk_adrec.TwoTowerRetriever` is asked as in its own `score`: by the features that the
+    user has in the first of these rows, so that new users are served by their attributes. All
+    others are asked by id.
 
     Examples
     --------
@@ -104,89 +102,14 @@ class _TopKScorer(WeightedScorer):
         self.recommend_params = recommend_params
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
-        recommended, relevant, weight = recommend_for_rows(
-            estimator, X, y, sample_weight, self.k, self.recommend_params
+        (case,) = recommend_for_rows(
+            [estimator], X, y, sample_weight, self.k, self.recommend_params
         )
-        if isinstance(relevant, Items) and not len(relevant.codes):
-            warnings.warn(
-                "score is 0: X holds no pair of user and item that fit has not seen. Pass rows "
-                "that were held out, or exclude_seen=False.",
-                UndefinedMetricWarning,
-                stacklevel=2,
-            )
+        if case.is_empty:
+            warn_all_seen("score is 0", stacklevel=3)
             return 0.0
-        return topk_score(self.metric, recommended, relevant, self.k, weight)
+        return topk_score(self.metric, case.recommended, case.relevant, self.k, case.weight)
 
     def __repr__(self):
         further = "".join(f", {name}={value!r}" for name, value in self.recommend_params.items())
         return f"make_topk_scorer({self.metric!r}, k={self.k}{further})"
-
-
-def recommend_for_rows(estimator, X, y, sample_weight, k, recommend_params):
-    """Recommendations for the test rows' users, or rows, and what would have been right.
-
-    Parameters
-    ----------
-    estimator : fitted estimator with `recommend`
-    X, y, sample_weight : the test rows
-    k : int
-    recommend_params : dict
-
-    Returns
-    -------
-    recommended : array-like of shape (n, k)
-    relevant : Items or array-like of shape (n,)
-    weight : ndarray of shape (n,) or None
-    """
-    if not hasattr(estimator, "recommend"):
-        raise TypeError(
-            f"top-k metrics need an estimator with a method recommend, and "
-            f"{type(estimator).__name__} has none: pass a retriever or a next-item estimator"
-        )
-    if "user" in estimator.get_params(deep=False):
-        users, relevant, weight = _relevant_by_user(
-            estimator, X, y, sample_weight, recommend_params
-        )
-        return estimator.recommend(users, k=k, **recommend_params)[0], relevant, weight
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} has no parameter user, so each row is a history and y "
-            "holds its next item, but y is None: pass y"
-        )
-    return estimator.recommend(X, k=k, **recommend_params)[0], y, sample_weight
-
-
-def _relevant_by_user(estimator, X, y, sample_weight, recommend_params):
-    """The users of the rows, their relevant items and their weights.
-
-    A user all of whose items are seen has none.
-    """
-    user = read_column(X, estimator.user, "user", "of users")
-    items = read_items(read_column(X, estimator.item, "item", "of items"), "the column of items")
-    codes, users = group_codes(user, items.codes)
-    keep = (codes >= 0) & (items.codes >= 0)
-    if y is not None:
-        check_consistent_length(X, y)
-        keep &= np.asarray(y) == estimator.classes_[1]
-    weight = check_weights(sample_weight, items.codes)
-    if weight is not None:
-        keep &= weight > 0
-    if not keep.any():
-        raise ValueError(
-            f"none of the {len(keep)} test rows names a user and a relevant item (label "
-            "classes_[1] where there is y, a positive weight): score rows that do"
-        )
-    asked = np.bincount(codes[keep], minlength=len(users)) > 0
-    if recommend_params.get("exclude_seen", True) and hasattr(estimator, "has_seen"):
-        rows = np.flatnonzero(keep)
-        history = {name: recommend_params[name] for name in recommend_params if name == "history"}
-        ids = np.asarray(items.values)[items.codes[rows]]
-        keep[rows] = ~estimator.has_seen(users.to_numpy()[codes[rows]], ids, **history)
-    # Rows by user, in the order of the users.
-    order = np.argsort(codes[keep], kind="stable")
-    counts = np.bincount(codes[keep], minlength=len(users))[asked]
-    relevant = Items(counts, items.codes[keep][order], items.values)
-    if weight is not None:
-        total = np.bincount(codes[keep], weight[keep], len(users))[asked]
-        weight = total / np.maximum(counts, 1)
-    return users[asked].to_numpy(), relevant, weight

@@ -35,8 +35,13 @@ class LeaveLastOut(BaseSplitter):
 
     Notes
     -----
-    A user with no more rows than the test would take stays in training whole, in each split, as
-    do rows whose user is missing: nobody is tested without a past.
+    A user with no more rows than the test would take is not tested: nobody is without a past. In
+    the last split all such rows train, as do rows whose user is missing in each split.
+
+    **Earlier splits.** Each is what a single split makes of the log as it was, without the last
+    `n_last` rows of every user for each split that follows: those of users too short for a test go
+    too, so that no split trains on what a later one tests, and a short user may be absent from
+    earlier ones.
 
     **Ties.** Among rows of one user with the same time, the one further down in X is the later
     one. Where many times are equal (days, imports in bulk) the order of X decides on the test

@@ -165,10 +165,8 @@ class TowerEvaluation(TowerSearch):
         target &= ~pairs.contain(users, np.maximum(logged, -1))
 
         def lists(first):
-            part = self.net_.module_.user.part(self._encode(X).take(first))
-            seen = pairs.take(users[first])
-            vectors = self._vectors(self._with_items(part, seen), "users")
-            return self._search(vectors, seen, SCORE_K)[0]
+            asked = self._read_users(self._users_of_rows(X, first), None, "X")
+            return self._search(asked.vectors, asked.histories, SCORE_K)[0]
 
         user, item = rows.users.codes, rows.items.codes
         return mean_ndcg(target, user, item, items, weight, self._n_items(), lists)

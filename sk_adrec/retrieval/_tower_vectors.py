@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import is_frame
@@ -120,6 +121,11 @@ class TowerVectors(CatalogueSearch, TowerRows):
             codes, histories = self._of_ids(read_ids(table, position), history)
         vectors = self._vectors(self._with_items(rows, histories), "users")
         return Users(owner, codes, histories, vectors, np.zeros(n, dtype=bool))
+
+    def _users_of_rows(self, X, rows: np.ndarray):
+        """The users of some rows of a log, as `score` and scorers ask for them: by features."""
+        names = dict.fromkeys((self._columns.user, *self._columns.user_features))
+        return _safe_indexing(select(X, list(names)), rows)
 
     def _of_ids(self, ids, history) -> tuple[np.ndarray, Interactions]:
         """Numbers of users, -1 unknown, and what they have done."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
 
 from sk_adrec import TopKCurveDisplay, metrics
 
@@ -101,6 +102,57 @@ def test_from_estimators():
     assert weighted.table["first"].tolist() == [0.5]
     labelled = TopKCurveDisplay.from_predictions({"a": [[5]]}, [5], metric="mrr")
     assert labelled.ax_.get_ylabel() == "MRR at k, 1 rows"
+
+
+class Forgetful(Fixed):
+    """Has seen some pairs."""
+
+    def __init__(self, order, seen, user="user_id", item="item_id"):
+        super().__init__(order, user, item)
+        self.seen = seen
+
+    def has_seen(self, users, items):
+        return np.array([pair in self.seen for pair in zip(users, items)], dtype=bool)
+
+
+def test_curves_are_of_the_same_rows():
+    log = pd.DataFrame({"user_id": [1, 1, 2, 3], "item_id": [5, 6, 6, 5]})
+    models = {
+        "one": Forgetful([6, 5, 7], {(1, 5)}),
+        "all": Fixed([6, 5, 7]),
+        "two": Forgetful([5, 6, 7], {(3, 5)}),
+    }
+    # User 1 wants 6, user 2 wants 6, and user 3 nothing.
+    for names in (["one", "all", "two"], ["two", "all", "one"]):
+        display = TopKCurveDisplay.from_estimators({n: models[n] for n in names}, log, ks=2)
+        assert display.n_rows == 2
+        assert display.table[["one", "all", "two"]].to_numpy().tolist() == [[1, 1, 0], [1, 1, 1]]
+    again = TopKCurveDisplay.from_estimators(models, log, ks=2, exclude_seen=False)
+    assert again.n_rows == 3
+    alone = TopKCurveDisplay.from_estimators({"all": models["all"]}, log, ks=1)
+    assert alone.table["all"].tolist() == [0.5]
+    other = Fixed([6, 5, 7], user="household")
+    with pytest.raises(ValueError, match=r"different numbers of rows, \{'all': 3, 'other': 1\}"):
+        TopKCurveDisplay.from_estimators(
+            {"all": models["all"], "other": other}, log.assign(household=1), ks=2
+        )
+
+
+def test_one_warning_where_nothing_counts():
+    log = pd.DataFrame({"user_id": [1, 2], "item_id": [5, 6]})
+    model = Forgetful([5, 6, 7], {(1, 5), (2, 6)})
+    with pytest.warns(UndefinedMetricWarning, match="the curves are 0: X holds no pair") as caught:
+        display = TopKCurveDisplay.from_estimators({"a": model, "b": Fixed([5, 6, 7])}, log, ks=3)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert display.table.to_numpy().tolist() == [[0, 0]] * 3
+    assert display.table.index.name == "k"
+    assert display.n_rows == 0
+    with pytest.warns(UndefinedMetricWarning, match="recall at 1 to 3 is undefined") as caught:
+        display = TopKCurveDisplay.from_predictions({"a": [[1, 2, 3]], "b": [[3, 2, 1]]}, [[]])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert display.table.isna().all(axis=None)
 
 
 def test_errors(case):

@@ -12,8 +12,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from sk_adrec import EASERetriever, ItemCF, LeaveLastOut, TimeSplit, TwoTowerRetriever
+from sk_adrec import EASERetriever, ItemCF, LeaveLastOut, TimeSplit, TwoTowerRetriever, UserSplit
 from sk_adrec.metrics import make_topk_scorer, ndcg_at_k, recall_at_k
 
 METRICS = ["hit_rate", "map", "mrr", "ndcg", "precision", "recall"]
@@ -292,3 +294,83 @@ def test_a_history_given_says_what_has_been_seen(log):
     assert found == 1  # i0 is found, and i1 is no target
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.has_seen(["new"], ["i1", "i2"])
+
+
+@pytest.fixture(scope="module")
+def tastes():
+    """Users of five kinds, who take five of their kind's ten items: (log, taste of each item)."""
+    rng = np.random.default_rng(0)
+    tastes, kinds = rng.integers(0, 5, 200), np.arange(50) % 5
+    rows = [
+        (user, item, f"taste {taste}", f"kind {taste}")
+        for user, taste in enumerate(tastes)
+        for item in rng.choice(np.flatnonzero(kinds == taste), 5, replace=False)
+    ]
+    log = pd.DataFrame(rows, columns=["user_id", "item_id", "taste", "kind"])
+    return log.astype({"taste": "category", "kind": "category"}).sample(frac=1, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"user_features": ["taste"], "item_features": ["item_id", "kind"]}, {}],
+    ids=["attributes", "ids"],
+)
+def test_new_users_are_asked_for_by_their_attributes_as_in_score(tastes, params):
+    ((train, test), *_) = UserSplit(n_splits=4, fold_in=0, random_state=0).split(tastes)
+    train, test = tastes.iloc[train], tastes.iloc[test]
+    model = TwoTowerRetriever(**params, random_state=0, max_epochs=15).fit(train)
+    found = make_topk_scorer("ndcg", k=10)(model, test)
+    assert found == pytest.approx(model.score(test))
+    assert make_topk_scorer("ndcg", k=10)(model, pl.from_pandas(test)) == pytest.approx(found)
+    if params:
+        # The first ten hold all five where the taste says the kind; by popularity a fifth is right.
+        assert make_topk_scorer("recall", k=10)(model, test) > 0.95
+        told = test.assign(taste=test["taste"].cat.categories[0])
+        assert make_topk_scorer("recall", k=10)(model, told) < 0.4
+
+
+def test_the_first_row_with_a_target_says_the_features(tastes):
+    model = TwoTowerRetriever(
+        user_features=["taste"], item_features=["item_id", "kind"], random_state=0, max_epochs=2
+    ).fit(tastes)
+    new = tastes[tastes["user_id"] == 0][["user_id", "taste"]].iloc[[0, 0, 0]]
+    other = "taste 0" if new["taste"].iloc[0] != "taste 0" else "taste 1"
+    seen = tastes["item_id"][tastes["user_id"] == 0].iloc[0]
+    unseen = np.setdiff1d(tastes["item_id"], tastes["item_id"][tastes["user_id"] == 0])[:2]
+    test = new.assign(item_id=[seen, *unseen], kind=None)[tastes.columns]
+    test["taste"] = [new["taste"].iloc[0], other, new["taste"].iloc[0]]
+    scorer = make_topk_scorer("mrr", k=50)
+    # The row of the seen item is not there.
+    assert scorer(model, test) == scorer(model, test[1:])
+    assert scorer(model, test) != scorer(model, test.assign(taste=new["taste"].iloc[0]))
+    assert make_topk_scorer(k=10)(model, test) == pytest.approx(model.score(test))
+
+
+def rename(X):
+    return X.rename(columns={"user": "user_id", "item": "item_id"})
+
+
+def test_the_last_step_of_a_pipeline_is_asked(log):
+    train, test = log[log["time"] < 300], log[log["time"] >= 300]
+    scorer = make_topk_scorer("ndcg", k=10)
+    expected = scorer(ItemCF().fit(train), test)
+    names = {"user_id": "user", "item_id": "item"}
+    renaming = make_pipeline(FunctionTransformer(rename), "passthrough", None, ItemCF())
+    for pipeline, change in (
+        (make_pipeline(ItemCF()), {}),
+        (renaming, names),
+        (make_pipeline(FunctionTransformer(rename), make_pipeline(ItemCF())), names),
+    ):
+        pipeline.fit(train.rename(columns=change))
+        assert scorer(pipeline, test.rename(columns=change)) == pytest.approx(expected)
+        assert pipeline.score(test.rename(columns=change)) == pytest.approx(expected)
+    search = GridSearchCV(
+        Pipeline([("cf", ItemCF())]), {"cf__n_neighbors": [5]}, cv=LeaveLastOut(), scoring=scorer
+    )
+    assert search.fit(log).best_score_ > 0
+    # A next-item estimator reads what the steps before make of the histories.
+    X, y = np.array([[-1], [-1], [-1], [-2], [-2], [-2]]), [10, 10, 11, 20, 20, 21]
+    next_item = make_pipeline(FunctionTransformer(np.abs), NextOf()).fit(X, y)
+    assert make_topk_scorer("recall", k=1)(next_item, X, y) == pytest.approx(2 / 3)
+    with pytest.raises(TypeError, match="Pipeline of LogisticRegression has none: pass a retr"):
+        scorer(make_pipeline(LogisticRegression()), log)

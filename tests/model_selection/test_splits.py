@@ -157,6 +157,21 @@ def test_no_user_trains_on_rows_after_its_test_rows():
         assert (log.iloc[test].groupby("user_id").size() == 2).all()
 
 
+def test_an_earlier_split_is_that_of_the_log_as_it_was():
+    log = make_log()
+    last = log.sort_values("time", kind="stable").groupby("user_id").tail(2).index
+    earlier = log.drop(last)
+    positions = np.flatnonzero(~log.index.isin(last))
+    split, _ = LeaveLastOut(time="time", n_last=2, n_splits=2).split(log)
+    ((train, test),) = LeaveLastOut(time="time", n_last=2).split(earlier)
+    assert split[0].tolist() == positions[train].tolist()
+    assert split[1].tolist() == positions[test].tolist()
+    # Who is too short for a test has no later rows in training either: c, and the last of b.
+    log = pd.DataFrame({"user_id": [*"aaabbc"], "time": [1, 2, 3, 4, 5, 9]})
+    expected = [([0, 3], [1]), ([0, 1, 3, 5], [2, 4])]
+    assert pairs(LeaveLastOut(time="time", n_splits=2), log) == expected
+
+
 def test_leave_last_out_by_row_order_and_ties():
     log = pd.DataFrame({"user_id": [*"aabba"], "time": [7, 7, 7, 7, 1]})
     assert pairs(LeaveLastOut(), log) == [([0, 1, 2], [3, 4])]

@@ -29,7 +29,7 @@ from ._calibration import Sample, fit_curve
 from ._held_out import SCORE_K, mean_ndcg
 from ._interactions import Interactions
 from ._log import Log, read_labels
-from ._roles import read_ids, role_positions
+from ._roles import check_log, read_ids, role_positions
 from ._search import HistorySearch
 from ._top_k import blocks, map_blocks, n_threads
 
@@ -150,7 +150,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
 
     def _check_rows(self, X, y, sample_weight, classes, *, reset):
         """X, the two classes, and of each row whether it is positive and its weight."""
-        X = check_X(self, X, reset=reset)
+        X = check_log(self, X, reset=reset)
         y = None if y is None else check_target(y)
         weight = check_weight(sample_weight, X, np.empty(X.shape[0]) if y is None else y)
         return X, *read_labels(y, weight, classes), weight

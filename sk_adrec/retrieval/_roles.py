@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
-from .._validation import is_frame
+from .._validation import check_X, is_frame
 from ..preprocessing._columns import Column, Table, read_table
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._schema import hint
@@ -26,6 +27,23 @@ _NULLABLE = {
         pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
     )
 }  # fmt: skip
+
+
+def check_log(estimator, X, *, reset: bool):
+    """`check_X`, and what to do with a user x item matrix, which is no log.
+
+    Raises
+    ------
+    TypeError
+        X is sparse.
+    """
+    if sparse.issparse(X):
+        raise TypeError(
+            "X must hold a row for each interaction, got a sparse matrix. If its rows are users "
+            "and its columns items, pass sk_adrec.retrieval.interactions_from_matrix(X); a dense "
+            "array of it would be read as columns of ids."
+        )
+    return check_X(estimator, X, reset=reset)
 
 
 def role_positions(table: Table, roles: dict[str, str | int]) -> dict[str, int]:

@@ -15,7 +15,6 @@ from .._target import check_target
 from .._validation import (
     EARLY_STOPPING_ROWS,
     check_weight,
-    check_X,
     drop_zero_weight,
     split_rows,
 )
@@ -25,6 +24,7 @@ from ..preprocessing._log_encoder import LogEncoder
 from ..preprocessing._vocabulary import FIRST_KNOWN
 from ._interactions import Interactions
 from ._log import Log, read_labels
+from ._roles import check_log
 from ._tower_columns import TowerColumns, stack
 from ._towers import ITEM, POSITIVE, USER, Side
 
@@ -113,7 +113,7 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
     # ---- hooks of BaseTorchEstimator -----------------------------------------------------
 
     def _check_rows(self, X, y, sample_weight, *, reset):
-        X = check_X(self, X, reset=reset)
+        X = check_log(self, X, reset=reset)
         if reset:
             self._columns = TowerColumns.find(
                 X, self.user, self.item, self.user_features, self.item_features, self.user_items

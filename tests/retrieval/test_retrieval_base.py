@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV
 
-from sk_adrec import EASERetriever, ItemCF
+from sk_adrec import EASERetriever, ItemCF, TwoTowerRetriever
 from sk_adrec.retrieval import interactions_from_lists, interactions_from_matrix
 from sk_adrec.retrieval._calibration import fit_curve
 from sk_adrec.retrieval._interactions import Interactions
@@ -559,3 +559,10 @@ def test_fill_up_goes_on_where_a_list_ends():
     columns, values = fill_up(columns, values, fallback)
     assert columns.tolist() == [[3, 1, 2, -1]]
     assert values.tolist() == [[9, 8, 0, -np.inf]]
+
+
+@pytest.mark.parametrize("estimator", [ItemCF(), TwoTowerRetriever()])
+def test_a_matrix_is_no_log(estimator):
+    with pytest.raises(TypeError, match=r"sparse matrix.*interactions_from_matrix\(X\)"):
+        estimator.fit(sparse.eye_array(5, format="csr"))
+    assert not hasattr(estimator, "n_features_in_")

@@ -56,9 +56,8 @@ def fit_best(stages, rows):
             random_state=0,
         )
         model.fit(X_train, y_train, X_val=X_valid, y_val=y_valid)
-        fits[log_loss(y["conversion"][valid][rows[valid]], model.predict_proba(X_valid)[:, -1])] = (
-            model
-        )
+        p_valid = model.predict_proba(X_valid)[:, -1]
+        fits[log_loss(y["conversion"][valid][rows[valid]], p_valid)] = model
     best = fits[min(fits)]
     print(f"chosen: dropout {best.dropout}, {best.n_iter_} passes")
     return best
@@ -130,3 +129,7 @@ for position, (name, values) in enumerate(losses.items()):
     axes[1].plot(x, values, label=name, marker="o", markersize=4, color=f"C{position}")
 axes[1].set(xscale="log", xlabel="true P(click)", ylabel="excess log loss of pCVR, x 1000")
 plt.show()
+
+# %%
+# ESMM gains where clicks are rare, which is where most impressions are. Where they are common, the
+# clicked rows are what one is asked about, and a model of them alone may well be the better one.

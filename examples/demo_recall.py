@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from demo_pictures import STYLE, color_of
+from demo_pictures import STYLE, color_of, finish
 from demo_protocol import difference, left, mean_in_resamples, with_interval
 
 from sk_adrec import ItemCF, TwoTowerRetriever
@@ -278,20 +278,14 @@ def draw_recall(found: dict, households: Households, path: Path) -> Path:
             ax.set_title(f"{kind.capitalize()} ({display.n_rows:,}), {wanted}")
             ax.set(xlabel="", ylabel="")
         for ax in axes[:, 0]:
-            # The first display fixed the axis that both share.
-            ax.autoscale(axis="y")
-            ax.set_ylim(bottom=0)
             ax.set_ylabel("recall")
         for ax in axes[1]:
             ax.set_xlabel("candidates per household")
-        figure.suptitle(
+        finish(
+            figure,
+            path,
             "How much of what households buy in weeks 49-52 do k candidates hold?",
-            x=0.01,
-            ha="left",
-            fontsize=13,
         )
-        figure.savefig(path)
-        plt.close(figure)
     return path
 
 

@@ -242,7 +242,8 @@ class TopKCurveDisplay:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("k")
         ax.set_ylabel(f"{_SHOWN_NAME.get(self.metric, self.metric)} at k, {self.n_rows:,} rows")
-        ax.set_ylim(bottom=0)
+        # The limit stays automatic, for further curves on the same axes.
+        ax.set_ylim(bottom=0, auto=None)
         ax.legend()
         return self
 

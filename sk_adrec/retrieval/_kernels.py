@@ -247,7 +247,7 @@ def _best(profile, similarity, own, hubs, seen, k, keys, items, scores):
     for u in range(len(ptr) - 1):
         n_links = 0
         for at in range(ptr[u], ptr[u + 1]):
-            n_links += row_ptr[history[at] + 1] - row_ptr[history[at]]
+            n_links += np.int64(row_ptr[history[at] + 1] - row_ptr[history[at]])
         all_items = n_links * _LISTING > n_items
         n = n_items
         if all_items:

@@ -185,3 +185,11 @@ def test_without_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "TopKCurveDisplay draws with matplotlib, which is not installed" in done.stdout
+
+
+def test_later_curves_on_the_same_axes_fit_in():
+    _, ax = plt.subplots()
+    for recommended in ([["x", "y"]], [["a", "b"]]):
+        TopKCurveDisplay.from_predictions({"m": recommended}, [["a", "b"]], ks=[1, 2], ax=ax)
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[1] >= 1  # the second list is right

@@ -66,7 +66,7 @@ def make_ad_log(
     ----------
     n_samples : int, default=20_000
         Impressions drawn. Fewer are returned when `negative_rate` is below 1.
-    n_users, n_items : int, default=100 and 50
+    n_users, n_items : int, default=100, 50
         Sizes of the populations. Rare users and items may not occur in the log.
     n_categories : int, default=10
         Item categories, at most `n_items`. Fewer make a match with the history more common.

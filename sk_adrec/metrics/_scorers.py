@@ -89,7 +89,10 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     Parameters
     ----------
     n_bins : int, default=10
+        More bins find finer errors, and count more noise as error: fewer for small folds.
     strategy : {"quantile", "uniform"}, default="quantile"
+        Bins of equal weight, or of equal width, which put almost all rows into one where clicks
+        are rare.
 
     Returns
     -------

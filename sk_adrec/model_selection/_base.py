@@ -60,7 +60,7 @@ class BaseSplitter(BaseCrossValidator):
 
         Parameters
         ----------
-        X, y, groups : object
+        X, y, groups : object, default=None
             Not looked at; they are here as in scikit-learn's splitters.
 
         Returns
@@ -89,7 +89,8 @@ class BaseSplitter(BaseCrossValidator):
 
         Parameters
         ----------
-        **params
+        **params : dict
+            Parameters of the constructor.
 
         Returns
         -------

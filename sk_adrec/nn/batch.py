@@ -16,7 +16,7 @@ class Lists:
 
     Parameters
     ----------
-    values : Tensor of shape (n_values,), integer
+    values : Tensor of shape (n_values,), int
         Codes (list columns) or feature indices (scipy matrices), one row after the other.
     offsets : Tensor of shape (B + 1,), int64
         Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.

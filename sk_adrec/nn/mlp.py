@@ -59,7 +59,7 @@ class Dice(nn.Module):
         self.register_buffer("var", torch.ones(dim))
 
     def forward(self, s: Tensor) -> Tensor:
-        """f(s) of each channel.
+        """Activate each channel: f(s).
 
         Parameters
         ----------

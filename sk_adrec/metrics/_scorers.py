@@ -29,6 +29,11 @@ def make_gauc_scorer(group="user_id"):
         ``scorer(estimator, X, y, sample_weight=None)``. With metadata routing,
         ``scorer.set_score_request(sample_weight=True)`` asks for weights.
 
+    Raises
+    ------
+    ValueError
+        When it is called: X has no such column, or is an array and `group` no position in it.
+
     See Also
     --------
     gauc_score : The metric, and when it is NaN.
@@ -99,6 +104,11 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)``, as :func:`make_gauc_scorer` returns it. The
         positive label is ``estimator.classes_[1]``, in folds of one label too.
+
+    Raises
+    ------
+    ValueError
+        When it is called: `n_bins` is not a positive integer, or `strategy` is unknown.
 
     Examples
     --------

@@ -66,6 +66,12 @@ class BaseSplitter(BaseCrossValidator):
         Returns
         -------
         int
+            The parameter `n_splits`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a positive integer.
         """
         check_number("n_splits", self.n_splits, 1, integer=True)
         return int(self.n_splits)

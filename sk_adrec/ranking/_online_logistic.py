@@ -119,7 +119,7 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, X is not finite, or y has not two classes.
+            If a parameter is out of range, X is not finite, or y does not have two classes.
         """
         self._check_params()
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)

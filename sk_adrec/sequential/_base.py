@@ -379,6 +379,11 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             items left: -1 for integers, else None.
         scores : ndarray of shape (n_samples, k)
             Logits; -inf where there is no item.
+
+        Raises
+        ------
+        ValueError
+            If k is not a positive integer, or X lacks a column of fit.
         """
         check_number("k", k, 1, integer=True)
         exclude_seen = self.exclude_seen if exclude_seen is None else exclude_seen

@@ -49,7 +49,7 @@ def is_defined_in(module, value):
 def public_names():
     """Path -> value of every public class and function, those beside an `__all__` included.
 
-    Of `estimator_checks` only what it defines itself: its sixty checks all take an estimator and
+    Of `estimator_checks` only what it defines itself: its checks all take an estimator and
     raise AssertionError, and the example of `check_estimator` runs two of them.
     """
     found = {}

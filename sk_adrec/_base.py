@@ -240,6 +240,12 @@ class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
         -------
         self
 
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; or if `classes` differ from those of the first call, or the training
+            diverges. The estimator then predicts as it did before.
+
         Notes
         -----
         Ids that were not in the first call are unknown unless ``grow_vocabulary=True``. A file
@@ -462,6 +468,11 @@ class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
         -------
         DataFrame of shape (n_known_ids, embedding_dim)
             Indexed by the id.
+
+        Raises
+        ------
+        ValueError
+            If the model keeps no vectors of that column.
         """
         check_is_fitted(self)
         schema = self._make_schema()

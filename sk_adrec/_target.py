@@ -47,10 +47,13 @@ class TwoClassesMixin(ClassifierMixin):
         Parameters
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels of ``classes_``: the second where its probability is above 1/2. Where clicks
+            are rare that may be in no row: use `predict_proba`.
         """
         positive = self.decision_function(X) > 0
         return self.classes_[positive.astype(int)]

@@ -17,11 +17,25 @@ class LogLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import LogLoss
     >>> LogLoss()(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0]))
     tensor([0.6931, 0.1269])
     """
 
     def forward(self, logit: Tensor, y: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        logit : Tensor of shape (B,)
+            z, log odds of y = 1.
+        y : Tensor of shape (B,), float
+            0 or 1.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+        """
         return F.binary_cross_entropy_with_logits(logit, y, reduction="none")
 
 
@@ -35,7 +49,7 @@ class FocalLoss(nn.Module):
     Parameters
     ----------
     gamma : float, default=2.0
-        0 is the log loss.
+        How much less; 0 is the log loss. Lower it where probabilities matter more than order.
 
     References
     ----------
@@ -44,6 +58,7 @@ class FocalLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import FocalLoss
     >>> FocalLoss()(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0]))
     tensor([0.1733, 0.0018])
     """
@@ -53,6 +68,19 @@ class FocalLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, logit: Tensor, y: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        logit : Tensor of shape (B,)
+            z, log odds of y = 1.
+        y : Tensor of shape (B,), float
+            0 or 1.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+        """
         margin = (2 * y - 1) * logit
         log_p_y, log_rest = F.logsigmoid(margin), F.logsigmoid(-margin)
         return -torch.exp(self.gamma * log_rest) * log_p_y
@@ -69,21 +97,27 @@ class SoftmaxLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import SoftmaxLoss
     >>> items = torch.tensor([[0.0], [1.0]])
     >>> SoftmaxLoss()(torch.tensor([[0.0], [2.0]]), items, torch.tensor([0, 1]))
     tensor([0.6931, 0.1269])
     """
 
     def forward(self, u: Tensor, items: Tensor, y: Tensor) -> Tensor:
-        """Loss of each state, shape (n,).
+        """Loss of each state.
 
         Parameters
         ----------
         u : Tensor of shape (n, d)
             States, such that ``u @ items.T`` are logits.
         items : Tensor of shape (n_items, d)
+            Vectors e of the whole catalogue.
         y : Tensor of shape (n,), int64
             Rows of `items`.
+
+        Returns
+        -------
+        Tensor of shape (n,)
         """
         return _CatalogueCrossEntropy.apply(u, items, y)
 
@@ -99,6 +133,7 @@ class SampledSoftmaxLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import SampledSoftmaxLoss
     >>> loss = SampledSoftmaxLoss()
     >>> u, vectors = torch.tensor([[2.0]]), torch.tensor([[0.0], [1.0]])
     >>> loss(u, torch.tensor([[1.0]]), vectors, torch.tensor([1]), torch.tensor([0, 1]))
@@ -108,17 +143,24 @@ class SampledSoftmaxLoss(nn.Module):
     def forward(
         self, u: Tensor, positive: Tensor, negatives: Tensor, y: Tensor, drawn: Tensor
     ) -> Tensor:
-        """Loss of each state, shape (n,).
+        """Loss of each state.
 
         Parameters
         ----------
         u : Tensor of shape (n, d)
+            States, such that products with items' vectors are logits.
         positive : Tensor of shape (n, d)
             Vectors of the items `y`.
         negatives : Tensor of shape (R, d) or (n, R, d)
             Vectors of the items `drawn`: shared by all states, or each state's own.
         y : Tensor of shape (n,), int64
+            The right items, by number.
         drawn : Tensor of shape (R,) or (n, R), int64
+            The drawn items, by number: S.
+
+        Returns
+        -------
+        Tensor of shape (n,)
         """
         z_y = (u * positive).sum(1, keepdim=True)  # (n, 1)
         if negatives.ndim == 2:
@@ -154,13 +196,14 @@ class InBatchSoftmaxLoss(nn.Module):
     Two rows are of item 7, so the second is no negative of the first:
 
     >>> import torch
+    >>> from sk_adrec.losses import InBatchSoftmaxLoss
     >>> u, v = torch.ones(3, 1), torch.tensor([[0.0], [5.0], [0.0]])
     >>> InBatchSoftmaxLoss()(u, v, torch.tensor([7, 7, 8]), torch.zeros(3))
     tensor([0.6931, 0.0067, 5.0134])
     """
 
     def forward(self, u: Tensor, v: Tensor, ids: Tensor, b: Tensor) -> Tensor:
-        """Loss of each row, shape (n,).
+        """Loss of each row.
 
         Parameters
         ----------
@@ -169,9 +212,13 @@ class InBatchSoftmaxLoss(nn.Module):
         v : Tensor of shape (m, d), m >= n
             Row i's own vector is ``v[i]``; those from n on are negatives of all rows.
         ids : Tensor of shape (m,), int64
-            y, what the columns hold.
+            The item of each column: y in the formula.
         b : Tensor of shape (m,)
             Added to the logits of columns as negatives.
+
+        Returns
+        -------
+        Tensor of shape (n,)
         """
         n = len(u)
         z = torch.addmm(b.to(u.dtype), u, v.T)  # (n, m)
@@ -193,20 +240,28 @@ class PairwiseLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import PairwiseLoss
     >>> z_y, z = torch.tensor([1.0]), torch.tensor([[1.0, 9.0]])
     >>> PairwiseLoss()(z_y, z, torch.tensor([[False, True]]))
     tensor([0.6931])
     """
 
     def forward(self, z_y: Tensor, z: Tensor, hit: Tensor) -> Tensor:
-        """Loss of each row, shape (n,).
+        """Loss of each row.
 
         Parameters
         ----------
         z_y : Tensor of shape (n,)
+            Logits of the positives.
         z : Tensor of shape (n, R)
+            Logits of each row's R negatives.
         hit : Tensor of shape (n, R), bool
             Negatives that are the positive itself, and do not count.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            0 where no negative counts.
         """
         loss = F.softplus(z - z_y[:, None]).masked_fill(hit, 0.0)
         return loss.sum(1) / (~hit).sum(1).clamp(min=1)
@@ -282,11 +337,12 @@ def funnel_log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     reached, missed : Tensor of shape (B, K)
-        log P(stage k) and log(1 - P(stage k)), over all rows.
+        Logarithms of P(stage k) and 1 - P(stage k), over all rows.
 
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import funnel_log_probabilities
     >>> reached, missed = funnel_log_probabilities(torch.tensor([[0.0, 0.0]]))
     >>> reached.exp(), missed.exp()
     (tensor([[0.5000, 0.2500]]), tensor([[0.5000, 0.7500]]))
@@ -315,7 +371,7 @@ class EntireSpaceLoss(nn.Module):
     Parameters
     ----------
     weights : sequence of float, length K
-        w_k.
+        What each stage counts: w_k. Raise that of a rare stage which the model neglects.
 
     References
     ----------
@@ -325,6 +381,7 @@ class EntireSpaceLoss(nn.Module):
     Examples
     --------
     >>> import torch
+    >>> from sk_adrec.losses import EntireSpaceLoss
     >>> loss = EntireSpaceLoss([1.0, 1.0])
     >>> y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, torch.nan]])
     >>> loss(torch.zeros(3, 2), y)  # log 2 + log 4, log 2 + log 4/3, log 2
@@ -336,6 +393,19 @@ class EntireSpaceLoss(nn.Module):
         self.weights = [float(weight) for weight in weights]
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (B, K)
+            z: column k holds log odds of stage k for rows that have reached the stage before it.
+        y : Tensor of shape (B, K), float
+            0, 1 or NaN (not known), nested: stage k has 1 only where stage k - 1 has.
+
+        Returns
+        -------
+        Tensor of shape (B,)
+        """
         reached, missed = funnel_log_probabilities(logits)  # (B, K), (B, K)
         known = ~y.isnan()
         log_p_y = torch.where(y == 1, reached, missed) * known  # (B, K)

@@ -12,9 +12,11 @@ def uniform_negatives(n_items: int, size: tuple[int, ...], device=None) -> Tenso
     Parameters
     ----------
     n_items : int
+        Size of the catalogue.
     size : tuple of int
         ``(R,)`` draws that all positives share, or ``(n, R)``.
-    device : torch device, default=None
+    device : torch.device or str, default=None
+        Where the tensor lies; None is torch's default device. Give that of the model.
 
     Returns
     -------
@@ -43,17 +45,18 @@ def log_expected_counts(share: Tensor, n_items: int, n_rows: int, n_drawn: int =
     Parameters
     ----------
     share : Tensor of shape (m,)
-        p: shares of the items in the rows of the log.
+        Shares p of the items in the rows of the log.
     n_items : int
-        n: items that are drawn from.
+        Items that are drawn from, n.
     n_rows : int
-        B.
+        Rows of a batch, B.
     n_drawn : int, default=0
-        R.
+        Uniform draws mixed in, R.
 
     Returns
     -------
     Tensor of shape (m,)
+        log q, what to subtract from the logits.
 
     References
     ----------

@@ -70,15 +70,15 @@ def load_complete_journey_impressions(
         a DataFrame of labels: ``["engaged", "converted"]`` is a funnel.
     negative_rate : float, default=0.02
         The share of the rows without the label `keep` that is returned, in (0, 1]. Each has the
-        weight ``1 / negative_rate`` in `sample_weight`. 1.0 returns every impression: a
-        frame of 2 GB, at 5 GB of peak memory.
+        weight ``1 / negative_rate`` in `sample_weight`. Raise it for scores that vary less with
+        the draw. 1.0 returns every impression: a frame of 2 GB, at 5 GB of peak memory.
     keep : str, default="converted"
         The label whose rows are all kept, any of the four names above. With
         ``keep == target``, what is left out are negatives only, as
         ``data_negative_rate=negative_rate`` assumes; the weights are right for every label.
     weeks : iterable of int, default=None
         The weeks to return, each in 1 to 53; None returns all. A week's rows do not depend on
-        which other weeks are asked for.
+        which other weeks are asked for: train on the first, test on later ones.
     random_state : int, RandomState instance or None, default=0
         Decides which negatives are returned. The same int returns the same rows on every machine;
         a lower `negative_rate` then returns a part of a higher one's rows. None draws a new sample

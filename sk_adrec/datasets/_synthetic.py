@@ -65,9 +65,11 @@ def make_ad_log(
     Parameters
     ----------
     n_samples : int, default=20_000
-        Impressions drawn. Fewer are returned when `negative_rate` is below 1.
-    n_users, n_items : int, default=100 and 50
-        Sizes of the populations. Rare users and items may not occur in the log.
+        Impressions drawn. Fewer are returned when `negative_rate` is below 1. More tell models
+        apart that are nearly as good.
+    n_users, n_items : int, default=100, 50
+        Sizes of the populations. Rare users and items may not occur in the log. With more of them
+        each has fewer rows, and less is known of it.
     n_categories : int, default=10
         Item categories, at most `n_items`. Fewer make a match with the history more common.
     latent_dim : int, default=2
@@ -82,7 +84,7 @@ def make_ad_log(
         Standard deviation, in logits, of the part that belongs to the pair of user and item. It
         has no main effects, so an additive model sees nothing of it.
     interest : float, default=1.0
-        Logits gained when the item's category occurs in the history.
+        Logits gained when the item's category occurs in the history; 0 makes histories useless.
     position_bias : float, default=0.5
         Logits lost per unit of log(position); 0 makes positions alike.
     selection : float, default=0.7
@@ -90,9 +92,11 @@ def make_ad_log(
         impressions convert better than the others would, so a conversion model that sees clicks
         only is learned on the wrong population.
     zipf_exponent : float, default=0.8
-        The k-th most frequent user or item has a frequency proportional to 1 / k**zipf_exponent.
+        The k-th most frequent user or item has a frequency proportional to 1 / k**zipf_exponent:
+        0 makes all alike, larger ones most of them rare.
     missing_rate : float, default=0.1
         Share of missing values in `age_group` (of users), `device` and `quality_score` (of rows).
+        0 for models that take none.
     n_history : {0, 1, 2}, default=1
         List columns: none, `hist_item_id`, or `hist_item_category` as well. With 0 the histories
         do not influence clicks either, since no model could see them.

@@ -36,7 +36,9 @@ class AttentionDisplay:
     Attributes
     ----------
     figure_ : matplotlib Figure
+        The figure of the panels.
     axes_ : ndarray of matplotlib Axes, one per row
+        The panels.
 
     See Also
     --------

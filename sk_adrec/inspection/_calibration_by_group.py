@@ -44,7 +44,9 @@ class CalibrationByGroupDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Where it is drawn.
     figure_ : matplotlib Figure
+        The figure of `ax_`.
     bars_ : BarContainer
         One bar per drawn group.
     drawn_ : DataFrame
@@ -116,7 +118,7 @@ class CalibrationByGroupDisplay:
         pos_label : label, default=None
             None is 1 where the labels are 0 and 1, or -1 and 1, else the greater one.
         confidence_level : float in (0, 1), default=0.95
-            Of the intervals.
+            Of the intervals. Raise it where many groups are looked at: some leave out 1 by chance.
         max_groups : int, default=20
             Draw the groups of most weight only; `table` holds all.
         group_name : str, default=None
@@ -172,14 +174,18 @@ class CalibrationByGroupDisplay:
         X : data frame or ndarray of shape (n_samples, n_features)
             Rows that the estimator was not trained on.
         y : array-like of shape (n_samples,)
+            Their labels; the positive one is ``estimator.classes_[1]``.
         group : str, int or array-like of shape (n_samples,)
             Name of the column that holds the segments, its position in an array, or the segment
             of each row, where it is no column of X.
         sample_weight : array-like of shape (n_samples,), default=None
             As in :meth:`from_predictions`.
         confidence_level : float in (0, 1), default=0.95
+            Of the intervals.
         max_groups : int, default=20
+            Draw the groups of most weight only; `table` holds all.
         ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
 
         Returns
         -------
@@ -210,8 +216,9 @@ class CalibrationByGroupDisplay:
         Parameters
         ----------
         max_groups : int, default=20
+            How many groups are drawn; `table` holds all.
         ax : matplotlib Axes, default=None
-            None makes a figure as high as its bars need.
+            Where to draw; None makes a figure as high as its bars need.
 
         Returns
         -------

@@ -40,7 +40,9 @@ class TopKCurveDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Where it is drawn.
     figure_ : matplotlib Figure
+        The figure of `ax_`.
     lines_ : list of Line2D
         One per model, in the order of the table's columns.
 
@@ -91,6 +93,7 @@ class TopKCurveDisplay:
         relevant : array-like of shape (n_rows,) or (n_rows, m), or n_rows lists
             What was right.
         metric : {"hit_rate", "map", "mrr", "ndcg", "precision", "recall"}, default="recall"
+            "recall" for candidates that are ranked again, "ndcg" for what is shown as it is.
         ks : array-like of int, default=None
             Where the metric is taken. None: at each k up to the length of the recommendations, for
             the model that has fewest.
@@ -146,10 +149,13 @@ class TopKCurveDisplay:
             Rows that no estimator was trained on, read as
             :func:`sk_adrec.metrics.make_topk_scorer` reads them.
         y : array-like of shape (n_samples,), default=None
+            Labels of a retriever's rows (None: all are positive), or the next items of histories.
         metric : {"hit_rate", "map", "mrr", "ndcg", "precision", "recall"}, default="recall"
+            "recall" for candidates that are ranked again, "ndcg" for what is shown as it is.
         ks : int or array-like of int, default=20
             Where the metric is taken; an int means each k up to it.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative, as the scorer takes it.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         **recommend_params

@@ -41,6 +41,12 @@ def make_funnel_scorer(metric="ctcvr_auc", *, stages=None):
         ``scorer.set_score_request(sample_weight=True)`` asks for weights. An AUC is NaN where only
         one label occurs.
 
+    Raises
+    ------
+    ValueError
+        Unknown metric. When it is called: y has other stages than the model, or probabilities that
+        rise from one stage to the next.
+
     See Also
     --------
     sk_adrec.ESMMEstimator : Takes both kinds of target.

@@ -29,6 +29,11 @@ def make_gauc_scorer(group="user_id"):
         ``scorer(estimator, X, y, sample_weight=None)``. With metadata routing,
         ``scorer.set_score_request(sample_weight=True)`` asks for weights.
 
+    Raises
+    ------
+    ValueError
+        When it is called: X has no such column, or is an array and `group` no position in it.
+
     See Also
     --------
     gauc_score : The metric, and when it is NaN.
@@ -89,13 +94,21 @@ def make_expected_calibration_error_scorer(*, n_bins=10, strategy="quantile"):
     Parameters
     ----------
     n_bins : int, default=10
+        More bins find finer errors, and count more noise as error: fewer for small folds.
     strategy : {"quantile", "uniform"}, default="quantile"
+        Bins of equal weight, or of equal width, which put almost all rows into one where clicks
+        are rare.
 
     Returns
     -------
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)``, as :func:`make_gauc_scorer` returns it. The
         positive label is ``estimator.classes_[1]``, in folds of one label too.
+
+    Raises
+    ------
+    ValueError
+        When it is called: `n_bins` is not a positive integer, or `strategy` is unknown.
 
     Examples
     --------

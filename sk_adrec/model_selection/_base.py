@@ -60,12 +60,18 @@ class BaseSplitter(BaseCrossValidator):
 
         Parameters
         ----------
-        X, y, groups : object
+        X, y, groups : object, default=None
             Not looked at; they are here as in scikit-learn's splitters.
 
         Returns
         -------
         int
+            The parameter `n_splits`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a positive integer.
         """
         check_number("n_splits", self.n_splits, 1, integer=True)
         return int(self.n_splits)
@@ -89,7 +95,8 @@ class BaseSplitter(BaseCrossValidator):
 
         Parameters
         ----------
-        **params
+        **params : dict
+            Parameters of the constructor.
 
         Returns
         -------

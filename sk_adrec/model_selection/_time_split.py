@@ -25,6 +25,7 @@ class TimeSplit(BaseSplitter):
         (days, seconds), or datetimes.
     n_splits : int, default=5
         Test windows, which follow each other without overlap; the last one ends with the last row.
+        More of them show how scores vary over time, and cost a fit each.
     test_size : number, str or timedelta, default=None
         Length of a test window: a number in the unit of numeric times, for datetimes a duration
         such as ``"7D"``. None divides the whole span by ``n_splits + 1``. Take the time for which

@@ -27,10 +27,12 @@ class UserSplit(BaseSplitter):
         Column of times, by which a user's rows are ordered: numbers or datetimes. None takes the
         order of the rows.
     n_splits : int, default=5
-        Parts into which the users are divided, each held out once; at least 2.
+        Parts into which the users are divided, each held out once; at least 2. More train on more
+        users, and cost a fit each.
     fold_in : float in [0, 1) or int, default=0.8
         The first part of each held-out user's rows, which stays in training: a share, rounded
-        down, or a number of rows. 0 tests on users of whom nothing is known.
+        down, or a number of rows. 0 tests on users of whom nothing is known; a high share on
+        what comes next.
     random_state : int, RandomState instance or None, default=None
         Divides the users. An int gives the same splits each time, whatever the order of the rows.
 

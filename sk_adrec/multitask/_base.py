@@ -212,6 +212,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------
@@ -229,6 +230,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------
@@ -255,13 +257,20 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Raw rows that fit has not seen.
         y : array-like of shape (n_samples, n_stages) or (n_samples,)
             As in fit. Stages that are not known (NaN) are not counted against a prediction.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative.
 
         Returns
         -------
-        float
+        float in [0, 1]
+
+        Raises
+        ------
+        ValueError
+            If no stage is known in any row, or y is not as in fit.
         """
         check_is_fitted(self)
         if self._labels is not None:

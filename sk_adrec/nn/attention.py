@@ -31,6 +31,21 @@ class LocalActivationUnit(nn.Module):
     d : int
         Width of an event's and of the candidate's embedding.
     hidden_dims : sequence of int
+        Widths of the hidden layers. They cost most of DIN's time: narrower ones are faster.
+
+    Examples
+    --------
+    Two events of the first row and one of the second, each compared with its row's candidate:
+
+    >>> import torch
+    >>> from sk_adrec.nn import LocalActivationUnit, softmax_of_lists
+    >>> a = LocalActivationUnit(4, (8,))
+    >>> e_k, e_t, offsets = torch.randn(3, 4), torch.randn(2, 4), torch.tensor([0, 2, 3])
+    >>> score = a(e_k, e_t, offsets)
+    >>> score.shape
+    torch.Size([3])
+    >>> softmax_of_lists(score, offsets)[2].item()  # alone in its row
+    1.0
     """
 
     def __init__(self, d: int, hidden_dims: Sequence[int]):
@@ -47,12 +62,13 @@ class LocalActivationUnit(nn.Module):
             The events of all rows, one row after the other.
         e_t : Tensor of shape (B, d)
             The candidate of each row.
-        offsets : Tensor of shape (B + 1,), integer
+        offsets : Tensor of shape (B + 1,), int
             Row ``i`` has the events ``offsets[i]:offsets[i + 1]``.
 
         Returns
         -------
         Tensor of shape (n_events,)
+            a(e_k, e_t), any real number.
         """
         linear = [layer for layer in self.mlp if isinstance(layer, nn.Linear)]
         of_k, of_t, of_difference, of_product = linear[0].weight.split(self.d, 1)
@@ -63,13 +79,26 @@ class LocalActivationUnit(nn.Module):
 
 
 def softmax_of_lists(score: Tensor, offsets: Tensor) -> Tensor:
-    """The softmax of each row's entries over that row, shape (m,).
+    """The softmax of each row's entries over that row.
 
     Parameters
     ----------
     score : Tensor of shape (m,)
-    offsets : Tensor of shape (B + 1,), integer
+        Scores of all rows' entries, one row after the other.
+    offsets : Tensor of shape (B + 1,), int
         Row ``i`` has the entries ``offsets[i]:offsets[i + 1]``; a row may have none.
+
+    Returns
+    -------
+    Tensor of shape (m,)
+        The entries of a row sum to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.nn import softmax_of_lists
+    >>> softmax_of_lists(torch.tensor([0.0, 0.0, 7.0]), torch.tensor([0, 2, 2, 3]))
+    tensor([0.5000, 0.5000, 1.0000])
     """
     if not len(score):
         return score

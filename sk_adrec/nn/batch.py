@@ -16,12 +16,26 @@ class Lists:
 
     Parameters
     ----------
-    values : Tensor of shape (n_values,), integer
+    values : Tensor of shape (n_values,), int
         Codes (list columns) or feature indices (scipy matrices), one row after the other.
     offsets : Tensor of shape (B + 1,), int64
         Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
-    x : Tensor of shape (n_values, ...) or None
+    x : Tensor of shape (n_values, ...) or None, default=None
         The value that goes with each entry (None stands for ones), or its times.
+
+    Examples
+    --------
+    Three rows, the second without entries:
+
+    >>> import torch
+    >>> from sk_adrec.nn import Lists
+    >>> lists = Lists(torch.tensor([5, 6, 7]), torch.tensor([0, 2, 2, 3]))
+    >>> lists.lengths
+    tensor([2, 0, 1])
+    >>> lists.padded()
+    tensor([[5, 6],
+            [0, 0],
+            [7, 0]])
     """
 
     values: Tensor
@@ -34,7 +48,13 @@ class Lists:
         return self.offsets.diff()
 
     def padded(self) -> Tensor:
-        """The lists right-padded with 0 to the longest, shape (B, T), T >= 1; 0 = padding."""
+        """Pad the lists on the right to the longest.
+
+        Returns
+        -------
+        Tensor of shape (B, T), T >= 1
+            0 is padding.
+        """
         lengths = self.lengths
         T = max(1, int(lengths.max())) if len(lengths) else 1
         codes = self.values.new_zeros(len(lengths), T)
@@ -49,10 +69,25 @@ class Batch:
     Parameters
     ----------
     numeric : Tensor of shape (B, n_numeric), float
+        Standardised numbers, and indicators of missing ones.
     categorical : Tensor of shape (B, n_categorical), int32
+        Codes of ids: 0 missing, 1 unknown, from 2 on known.
     sequences : dict of str to Lists
-    sparse : Lists or None
-        Rows of a scipy matrix.
+        Codes of list columns, by the name of the column.
+    sparse : Lists or None, default=None
+        Rows of a scipy matrix: the positions and values of what is not 0.
+
+    Examples
+    --------
+    Two rows with a number, an id and a list; the id of the second row is unknown:
+
+    >>> import torch
+    >>> from sk_adrec.nn import Batch, Lists
+    >>> history = Lists(torch.tensor([2, 3, 2]), torch.tensor([0, 2, 3]))
+    >>> ids = torch.tensor([[2], [1]], dtype=torch.int32)
+    >>> batch = Batch(torch.tensor([[0.5], [-0.5]]), ids, {"hist_item_id": history})
+    >>> len(batch), batch.sequences["hist_item_id"].lengths.tolist()
+    (2, [2, 1])
     """
 
     numeric: Tensor
@@ -65,7 +100,19 @@ class Batch:
 
     @classmethod
     def from_encoded(cls, encoded: Encoded, device: str | torch.device = "cpu") -> Batch:
-        """Wrap encoded arrays (no copy on the CPU)."""
+        """Wrap encoded arrays.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            Rows as `LogEncoder` returns them.
+        device : str or torch.device, default="cpu"
+            Where the tensors lie. On the CPU they share the arrays' memory.
+
+        Returns
+        -------
+        Batch
+        """
 
         def tensor(array):
             # A memory map of joblib's is read-only, which torch cannot express.

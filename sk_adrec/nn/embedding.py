@@ -27,13 +27,39 @@ class FusedEmbedding(nn.Module):
     d : int
         Width of a row.
     std : float, default=0.01
-        Standard deviation of the initial values.
+        Standard deviation of the initial values. Raise it where a model starts from products of
+        embeddings, whose gradients vanish at 0.
 
     Attributes
     ----------
+    weight : Parameter of shape (n_rows, d)
+        The table.
+    offsets : dict of str to int
+        Vocabulary -> the first row of its block.
     sparse_grad : bool
         True (default): gradients hold the rows of the batch only. An optimiser that knows no
         sparse gradients needs False.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.nn import FusedEmbedding
+    >>> table = FusedEmbedding({"user_id": 4, "item_id": 3}, d=2)
+    >>> rows = table.index("item_id", torch.tensor([2, 0, 2]))
+    >>> rows
+    tensor([6, 4, 6])
+    >>> table(rows).shape
+    torch.Size([3, 2])
+
+    The gradient holds the two rows that were used, each once:
+
+    >>> table(rows).sum().backward()
+    >>> gradient = table.weight.grad.coalesce()
+    >>> gradient.indices()
+    tensor([[4, 6]])
+    >>> gradient.values()
+    tensor([[1., 1.],
+            [2., 2.]])
     """
 
     def __init__(self, cardinalities: Mapping[str, int], d: int, std: float = INIT_STD):
@@ -51,31 +77,95 @@ class FusedEmbedding(nn.Module):
         return weight
 
     def index(self, vocabulary: str, codes: Tensor) -> Tensor:
-        """Rows of the table for the codes of one vocabulary, same shape."""
+        """Rows of the table for the codes of one vocabulary.
+
+        Parameters
+        ----------
+        vocabulary : str
+            One of `cardinalities`.
+        codes : Tensor of any shape, int
+            Codes in that vocabulary.
+
+        Returns
+        -------
+        Tensor of the shape of `codes`
+        """
         return codes + self.offsets[vocabulary]
 
     def index_columns(self, vocabularies: list[str], codes: Tensor) -> Tensor:
-        """Rows of the table for codes of shape (B, F), column f in ``vocabularies[f]``."""
+        """Rows of the table for several columns of codes.
+
+        Parameters
+        ----------
+        vocabularies : list of str
+            The vocabulary of each column.
+        codes : Tensor of shape (B, F), int
+            Column f holds codes in ``vocabularies[f]``.
+
+        Returns
+        -------
+        Tensor of shape (B, F)
+        """
         offsets = [self.offsets[name] for name in vocabularies]
         return codes + torch.tensor(offsets, dtype=codes.dtype, device=codes.device)
 
     def forward(self, index: Tensor) -> Tensor:
-        """Embeddings of rows of the table, shape (\\*index.shape, d)."""
+        """Embeddings of rows of the table.
+
+        Parameters
+        ----------
+        index : Tensor of any shape, int
+            Rows of the table, as `index` and `index_columns` return them.
+
+        Returns
+        -------
+        Tensor of shape (\\*index.shape, d)
+        """
         return gather_rows(self.weight, index, self.sparse_grad)
 
     def distinct(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The distinct rows of a batch once, shape (u, d), and each entry's place in them."""
+        """The distinct rows of a batch once, and each entry's place in them.
+
+        Parameters
+        ----------
+        index : Tensor of shape (m,), int
+            Rows of the table, repeated as often as the batch uses them.
+
+        Returns
+        -------
+        theta : Tensor of shape (u, d)
+            Embeddings of the distinct rows.
+        inverse : Tensor of shape (m,), int
+            ``theta[inverse]`` are the embeddings of `index`.
+        """
         rows, inverse = unique_rows(index, len(self.weight))
         return take_rows(self.weight, rows, self.sparse_grad), inverse
 
     def rows_of(self, vocabulary: str) -> Tensor:
-        """The block of one vocabulary, a view of shape (cardinality, d)."""
+        """The block of one vocabulary.
+
+        Parameters
+        ----------
+        vocabulary : str
+            One of `cardinalities`.
+
+        Returns
+        -------
+        Tensor of shape (cardinality, d)
+            A view without gradient: what is written to it changes the table.
+        """
         offset = self.offsets[vocabulary]
         return self.weight.detach()[offset : offset + self.cardinalities[vocabulary]]
 
     @torch.no_grad()
     def grow(self, cardinalities: Mapping[str, int]) -> Callable[..., Tensor]:
         """Add rows for new codes; old codes keep theirs, new ones start as the unknown row.
+
+        Parameters
+        ----------
+        cardinalities : mapping of str to int
+            The new number of codes of each vocabulary, not smaller than the old one, in the same
+            order.
 
         Returns
         -------
@@ -93,7 +183,13 @@ class FusedEmbedding(nn.Module):
 
     @torch.no_grad()
     def perturb_after(self, cardinalities: Mapping[str, int]) -> None:
-        """Add noise of the initial size to the rows that `grow` has added to `cardinalities`."""
+        """Add noise of the initial size to the rows that `grow` has added.
+
+        Parameters
+        ----------
+        cardinalities : mapping of str to int
+            Number of codes of each vocabulary before it grew.
+        """
         for name, size in cardinalities.items():
             new = self.rows_of(name)[size:]
             new += torch.randn_like(new) * self.std

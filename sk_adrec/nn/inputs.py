@@ -23,13 +23,15 @@ class FieldInputs(nn.Module):
     Parameters
     ----------
     schema : Schema
+        The columns of a batch and their vocabularies, as `_build_module` gets them.
     d : int
         Width of an embedding.
     exclude : collection of str, default=()
         List columns to leave out here, since the model treats them otherwise; their ids keep
         their rows in the table.
     std : float, default=0.01
-        Standard deviation of the initial embeddings.
+        Standard deviation of the initial embeddings. Raise it where a model starts from products
+        of them, whose gradients vanish at 0.
     table : FusedEmbedding or None, default=None
         The table of another block to look up in, with all vocabularies of the schema; None makes
         one.
@@ -37,10 +39,27 @@ class FieldInputs(nn.Module):
     Attributes
     ----------
     table : FusedEmbedding
+        The embeddings of all vocabularies.
     fields : list of str
         The F embedded columns in the order of the output: ids, then lists.
     out_dim : int
         D = F d + n_numeric, the width of the output.
+
+    Examples
+    --------
+    An id, a list and a number become d + d + 1 numbers of each row:
+
+    >>> import torch
+    >>> from sk_adrec.nn import Batch, FieldInputs, Lists
+    >>> from sk_adrec.preprocessing._encoded import Schema
+    >>> schema = Schema(("price",), {"item_id": "item_id"}, {"hist": "item_id"}, {"item_id": 5})
+    >>> inputs = FieldInputs(schema, d=4)
+    >>> inputs.fields, inputs.out_dim
+    (['item_id', 'hist'], 9)
+    >>> history = Lists(torch.tensor([2, 3, 2]), torch.tensor([0, 2, 3]))
+    >>> ids = torch.tensor([[2], [1]], dtype=torch.int32)
+    >>> inputs(Batch(torch.zeros(2, 1), ids, {"hist": history})).shape
+    torch.Size([2, 9])
     """
 
     def __init__(
@@ -60,7 +79,17 @@ class FieldInputs(nn.Module):
         self.out_dim = len(self.fields) * d + len(schema.numeric)
 
     def forward(self, batch: Batch) -> Tensor:
-        """All inputs of each row side by side, shape (B, D)."""
+        """All inputs of each row side by side.
+
+        Parameters
+        ----------
+        batch : Batch
+            B rows with the columns of the schema.
+
+        Returns
+        -------
+        Tensor of shape (B, D)
+        """
         return self.concatenate(batch, *self.look_up(batch))
 
     def look_up(
@@ -71,7 +100,8 @@ class FieldInputs(nn.Module):
         Parameters
         ----------
         batch : Batch
-        further : collection of Tensor of shape (m,)
+            B rows with the columns of the schema.
+        further : collection of Tensor of shape (m,), default=()
             Rows of the table that the model uses besides the fields.
 
         Returns
@@ -92,7 +122,18 @@ class FieldInputs(nn.Module):
         return theta, list(places.split([len(part) for part in parts]))
 
     def embed(self, batch: Batch, theta: Tensor, places: list[Tensor]) -> Tensor:
-        """The F fields of each row as vectors, shape (B, F, d), from what `look_up` returned."""
+        """The F fields of each row as vectors.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows that were looked up.
+        theta, places : as `look_up` returned them
+
+        Returns
+        -------
+        Tensor of shape (B, F, d)
+        """
         B, d = len(batch), theta.shape[1]
         ids, *lists = places
         columns = [take_entries(theta, ids).reshape(B, len(self.categorical), d)]
@@ -103,7 +144,18 @@ class FieldInputs(nn.Module):
         return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
 
     def concatenate(self, batch: Batch, theta: Tensor, places: list[Tensor]) -> Tensor:
-        """Fields and numbers side by side, shape (B, D), from what `look_up` returned."""
+        """Fields and numbers side by side.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows that were looked up.
+        theta, places : as `look_up` returned them
+
+        Returns
+        -------
+        Tensor of shape (B, D)
+        """
         return torch.cat([self.embed(batch, theta, places).flatten(1), batch.numeric], 1)
 
 

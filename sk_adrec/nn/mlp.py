@@ -27,8 +27,25 @@ class Dice(nn.Module):
     dim : int
         Number of channels s, each with its own alpha, which starts at 0.
     eps : float, default=1e-8
+        Added to the variance, so that a constant channel is not divided by 0.
     momentum : float, default=0.1
-        Share of the batch in an update of the running statistics.
+        Share of the batch in an update of the running statistics. Lower it for small batches.
+
+    References
+    ----------
+    Zhou, Zhu, Song, Fan, Zhu, Ma, Yan, Jin, Li, Gai (2018), "Deep Interest Network for
+    Click-Through Rate Prediction", KDD, section 4.3.2.
+
+    Examples
+    --------
+    Half of what lies at the mean passes, almost all of what lies far above it:
+
+    >>> import torch
+    >>> from sk_adrec.nn import Dice
+    >>> Dice(1).eval()(torch.tensor([[0.0], [1.0], [9.0]]))
+    tensor([[0.0000],
+            [0.7311],
+            [8.9989]], grad_fn=<MulBackward0>)
     """
 
     mean: Tensor
@@ -42,7 +59,17 @@ class Dice(nn.Module):
         self.register_buffer("var", torch.ones(dim))
 
     def forward(self, s: Tensor) -> Tensor:
-        """Activations of the same shape, (..., dim)."""
+        """Activate each channel: f(s).
+
+        Parameters
+        ----------
+        s : Tensor of shape (..., dim)
+            Outputs of a linear layer.
+
+        Returns
+        -------
+        Tensor of shape (..., dim)
+        """
         mean, var = self.mean, self.var
         if self.training and s.numel():
             var, mean = torch.var_mean(s.flatten(0, -2), 0, correction=0)
@@ -66,12 +93,14 @@ class MLP(nn.Sequential):
     Parameters
     ----------
     in_dim : int
+        Width of the input.
     hidden_dims : sequence of int
         Widths of the hidden layers; none makes the whole a single linear layer.
     activation : {"relu", "prelu", "dice"}, default="relu"
         "prelu" learns a slope below zero for each channel, "dice" is :class:`Dice`.
     dropout : float, default=0.0
-        Share of each hidden layer's outputs set to zero in training.
+        Share of each hidden layer's outputs set to zero in training. Raise it where the network
+        overfits.
     out_dim : int or None, default=None
         Width of the linear layer at the end; None ends with the last hidden layer.
 
@@ -79,6 +108,20 @@ class MLP(nn.Sequential):
     ----------
     out_dim : int
         Width of the output: ``forward`` maps (..., in_dim) to (..., out_dim).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.nn import MLP
+    >>> MLP(8, (16,), dropout=0.5, out_dim=1)
+    MLP(
+      (0): Linear(in_features=8, out_features=16, bias=True)
+      (1): ReLU()
+      (2): Dropout(p=0.5, inplace=False)
+      (3): Linear(in_features=16, out_features=1, bias=True)
+    )
+    >>> MLP(8, (16, 4))(torch.zeros(3, 8)).shape
+    torch.Size([3, 4])
     """
 
     def __init__(

@@ -20,12 +20,37 @@ class RowSparseAdam(Optimizer):
 
     Parameters
     ----------
-    params : iterable
+    params : iterable of Parameter, or of dict
+        What to optimise, or groups of it with settings of their own, as in torch.
     lr : float, default=1e-3
+        Step size, the first to tune: 1e-3 to 1e-2 on logs.
     betas : tuple of two floats, default=(0.9, 0.999)
+        Share of the old mean gradient, and mean squared gradient, kept in a step. Raise the first
+        where batches are small and noisy.
     eps : float, default=1e-8
+        Added to the root of the mean squared gradient. Raise it where rows with tiny gradients
+        jump.
     l2 : float, default=0.0
-        ``l2 * parameter`` is added to the gradient (of the touched rows).
+        ``l2 * parameter`` is added to the gradient (of the touched rows). Raise it where rare ids
+        overfit: 1e-7 to 1e-4.
+
+    References
+    ----------
+    Kingma, Ba (2015), "Adam: A Method for Stochastic Optimization", ICLR, algorithm 1.
+
+    Examples
+    --------
+    A row that the batch does not use does not move:
+
+    >>> import torch
+    >>> from sk_adrec.nn import FusedEmbedding, RowSparseAdam
+    >>> table = FusedEmbedding({"item_id": 4}, d=1)
+    >>> before = table.weight.detach().clone()
+    >>> optimizer = RowSparseAdam(table.parameters(), lr=0.1)
+    >>> table(torch.tensor([2, 3])).sum().backward()
+    >>> _ = optimizer.step()
+    >>> (table.weight.detach() - before).flatten()
+    tensor([ 0.0000,  0.0000, -0.1000, -0.1000])
     """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, l2=0.0):
@@ -33,7 +58,18 @@ class RowSparseAdam(Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """One update; `closure` recomputes the loss (skorch passes one)."""
+        """Make one update.
+
+        Parameters
+        ----------
+        closure : callable, default=None
+            Computes the loss and the gradients anew, before the update; skorch passes one.
+
+        Returns
+        -------
+        Tensor or None
+            What `closure` returned.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -52,6 +88,7 @@ class RowSparseAdam(Optimizer):
         Parameters
         ----------
         old, new : Parameter
+            The table so far, and the one to optimise from now on.
         enlarge : callable
             What :meth:`FusedEmbedding.grow` returned.
         """
@@ -78,7 +115,13 @@ class RowSparseAdam(Optimizer):
 
     @torch.no_grad()
     def remember(self, memory: list[dict[str, Any]]) -> None:
-        """Take over what `memory` of an optimiser of the same parameters returned."""
+        """Go on where another optimiser of the same parameters ended.
+
+        Parameters
+        ----------
+        memory : list of dict
+            What its `memory` returned.
+        """
         parameters = [p for group in self.param_groups for p in group["params"]]
         for p, kept in zip(parameters, memory):
             if kept:

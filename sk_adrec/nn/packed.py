@@ -40,6 +40,19 @@ class PackedLists:
         Their positions within their lists: 0 is the oldest that was kept.
     row : Tensor of shape (m,), int64
         Their lists.
+
+    Examples
+    --------
+    Of three lists, one of them empty, the newest two entries are kept: a block of two rows.
+
+    >>> import torch
+    >>> from sk_adrec.nn import PackedLists
+    >>> values, offsets = torch.tensor([5, 6, 7, 8, 3]), torch.tensor([0, 3, 3, 5])
+    >>> lists = PackedLists.of(offsets, max_len=2)
+    >>> lists.shapes
+    [(2, 2)]
+    >>> [block.tolist() for block in lists.blocks(lists.pack(values))]
+    [[[6, 7], [8, 3]]]
     """
 
     N: int
@@ -51,11 +64,22 @@ class PackedLists:
 
     @classmethod
     def of(cls, offsets: Tensor, max_len: int, alike: bool = False) -> PackedLists:
-        """Pack lists, given by their offsets (B + 1,), keeping the last `max_len` entries.
+        """Plan how lists are packed.
 
-        With `alike` a list is padded to the next multiple of ``ROW_MULTIPLE``, whatever the lists
-        beside it are: what comes out for it then never depends on its batch, for a little more
-        padding.
+        Parameters
+        ----------
+        offsets : Tensor of shape (B + 1,), int64
+            List ``i`` has the entries ``offsets[i]:offsets[i + 1]``; it may have none.
+        max_len : int
+            Entries kept of a list, the last ones.
+        alike : bool, default=False
+            Pad each list to the next multiple of ``ROW_MULTIPLE``, whatever the lists beside it
+            are: what comes out for it then never depends on its batch, for a little more padding.
+            True in predictions.
+
+        Returns
+        -------
+        PackedLists
         """
         device = offsets.device
         lengths = offsets.diff()
@@ -76,19 +100,47 @@ class PackedLists:
         return cls(int(width.sum()), shapes, entry, starts[row] + step, step, row)
 
     def pack(self, values: Tensor) -> Tensor:
-        """Spread ``Lists.values`` (or what goes with them) over the packed axis, shape (N, ...)."""
+        """Spread ``Lists.values``, or what goes with them, over the packed axis.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n_values, ...)
+            One element for each entry of the lists, those that are not kept included.
+
+        Returns
+        -------
+        Tensor of shape (N, ...)
+            0 at padding.
+        """
         packed = values.new_zeros(self.N, *values.shape[1:])
         packed[self.place] = values[self.entry]
         return packed
 
     def pack_steps(self) -> Tensor:
-        """`step` over the packed axis, shape (N,); 0 at padding."""
+        """Spread `step` over the packed axis.
+
+        Returns
+        -------
+        Tensor of shape (N,), int64
+            0 at padding.
+        """
         steps = self.step.new_zeros(self.N)
         steps[self.place] = self.step
         return steps
 
     def blocks(self, packed: Tensor) -> Iterator[Tensor]:
-        """Views (rows, T, ...) of each block of a packed tensor (N, ...)."""
+        """Cut a packed tensor into its blocks.
+
+        Parameters
+        ----------
+        packed : Tensor of shape (N, ...)
+            What `pack` returned, or a layer made of it.
+
+        Yields
+        ------
+        Tensor of shape (rows, T, ...)
+            A view.
+        """
         for (n, T), part in zip(self.shapes, packed.split([n * T for n, T in self.shapes])):
             yield part.unflatten(0, (n, T))
 

@@ -21,7 +21,7 @@ def unique_rows(index: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    index : Tensor of shape (m,), integer
+    index : Tensor of shape (m,), int
         Rows of a table, repeated as often as the batch uses them.
     n_rows : int
         Rows of the table.
@@ -29,8 +29,17 @@ def unique_rows(index: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     rows : Tensor of shape (u,), int64
+        Each row once.
     inverse : Tensor of shape (m,), int32 on the CPU, int64 elsewhere
         ``rows[inverse] == index``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.nn import unique_rows
+    >>> rows, inverse = unique_rows(torch.tensor([9, 4, 9]), n_rows=1000)
+    >>> rows.tolist(), inverse.tolist()
+    ([4, 9], [1, 0, 1])
     """
     if index.device.type != "cpu":
         return torch.unique(index.long(), return_inverse=True)
@@ -81,13 +90,25 @@ def take_rows(table: Tensor, rows: Tensor, sparse_grad: bool = True) -> Tensor:
     Parameters
     ----------
     table : Tensor of shape (n_rows, d)
+        The parameter.
     rows : Tensor of shape (u,), int64, distinct
+        As :func:`unique_rows` returns them.
     sparse_grad : bool, default=True
         False gives a dense gradient, for optimisers that know no sparse ones.
 
     Returns
     -------
     Tensor of shape (u, d)
+        The rows, differentiable with respect to `table`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.nn import take_rows
+    >>> table = torch.zeros(1000, 2, requires_grad=True)
+    >>> take_rows(table, torch.tensor([4, 9])).sum().backward()
+    >>> table.grad.coalesce().indices()
+    tensor([[4, 9]])
     """
     return _TakeRows.apply(table, rows, sparse_grad)
 
@@ -158,16 +179,32 @@ def sparse_matmul(table: Tensor, index: Tensor, offsets: Tensor, x: Tensor | Non
     ----------
     table : Tensor of shape (u, d)
         Usually the rows of a batch, see :func:`take_rows`.
-    index : Tensor of shape (m,), integer
-    offsets : Tensor of shape (B + 1,), integer
+    index : Tensor of shape (m,), int
+        The row of `table` of each entry.
+    offsets : Tensor of shape (B + 1,), int
         Row ``i`` has the entries ``offsets[i]:offsets[i + 1]``.
-    x : Tensor of shape (m,) or None
-        None stands for ones.
+    x : Tensor of shape (m,) or None, default=None
+        The weight of each entry; None stands for ones.
 
     Returns
     -------
     Tensor of shape (B, d)
-        Differentiable with respect to `table` and `x`.
+        Differentiable with respect to `table` and `x`; zeros for a row without entries.
+
+    Examples
+    --------
+    Two lists, of the entries 0 and 1, and of 1 alone; their sums, then their means:
+
+    >>> import torch
+    >>> from sk_adrec.nn import sparse_matmul
+    >>> table = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> index, offsets = torch.tensor([0, 1, 1]), torch.tensor([0, 2, 3])
+    >>> sparse_matmul(table, index, offsets)
+    tensor([[1., 2.],
+            [0., 2.]])
+    >>> sparse_matmul(table, index, offsets, torch.tensor([0.5, 0.5, 1.0]))
+    tensor([[0.5000, 1.0000],
+            [0.0000, 2.0000]])
     """
     return _SparseMatmul.apply(table, index, offsets, x)
 
@@ -200,12 +237,28 @@ def gather_rows(table: Tensor, index: Tensor, sparse_grad: bool = True) -> Tenso
     Parameters
     ----------
     table : Tensor of shape (n_rows, d)
-    index : Tensor of any shape, integer
+        The parameter.
+    index : Tensor of any shape, int
+        Rows of the table; they may repeat.
     sparse_grad : bool, default=True
+        False gives a dense gradient, for optimisers that know no sparse ones.
 
     Returns
     -------
     Tensor of shape (\\*index.shape, d)
+        The rows, differentiable with respect to `table`.
+
+    Examples
+    --------
+    The gradient of a row that was used twice counts twice, and is held once:
+
+    >>> import torch
+    >>> from sk_adrec.nn import gather_rows
+    >>> table = torch.zeros(1000, 1, requires_grad=True)
+    >>> gather_rows(table, torch.tensor([[9, 4], [9, 9]])).sum().backward()
+    >>> gradient = table.grad.coalesce()
+    >>> gradient.indices().tolist(), gradient.values().flatten().tolist()
+    ([[4, 9]], [1.0, 3.0])
     """
     return _GatherRows.apply(table, index, sparse_grad)
 
@@ -231,11 +284,24 @@ def take_entries(table: Tensor, index: Tensor) -> Tensor:
     ----------
     table : Tensor of shape (u, d)
         Usually the rows of a batch, see :func:`take_rows`.
-    index : Tensor of any shape, integer
+    index : Tensor of any shape, int
+        Rows of the table; they may repeat.
 
     Returns
     -------
     Tensor of shape (\\*index.shape, d)
+        The rows, differentiable with respect to `table`.
+
+    Examples
+    --------
+    Each distinct id of a batch is looked up once, then spread over its entries:
+
+    >>> import torch
+    >>> from sk_adrec.nn import take_entries, take_rows, unique_rows
+    >>> table = torch.arange(1000.0)[:, None]
+    >>> rows, inverse = unique_rows(torch.tensor([9, 4, 9]), n_rows=1000)
+    >>> take_entries(take_rows(table, rows), inverse).flatten()
+    tensor([9., 4., 9.])
     """
     return _TakeEntries.apply(table, index)
 

@@ -52,7 +52,8 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         what trains the meaning of ``"<unknown>"``.
     max_categories : int, default=None
         Keep at most this many ids of a column, the most frequent ones (ties: the smallest);
-        ``"<unknown>"`` is not counted. None keeps all.
+        ``"<unknown>"`` is not counted. None keeps all. Set it where memory or one-hot width is
+        bounded.
     n_buckets : int, default=None
         Hash ids to this many buckets instead of learning them: bounded memory, nothing to
         refit for new ids, at the price of collisions. `min_frequency` and `max_categories` then
@@ -68,15 +69,17 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         - "bins": the number of the quantile bin, a category, for nets whose effect of a number
           is not monotonic.
     n_bins : int, default=10
-        Number of bins of equal weight for ``numeric="bins"``; fewer where values repeat.
+        Number of bins of equal weight for ``numeric="bins"``; fewer where values repeat. More
+        follow a curve closer and leave fewer rows to each bin.
 
     Attributes
     ----------
     columns_ : list of ColumnSpec
         Name and kind ("numeric", "categorical", "sequence") of each column.
     n_features_in_ : int
+        Number of columns in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Where all names are strings.
+        Their names, where all are strings.
 
     Notes
     -----
@@ -124,6 +127,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_columns)
+            The raw log; each column is read by its dtype.
         y : ignored
         sample_weight : array-like of shape (n_rows,), default=None
             A row of weight w counts as w rows; None = all 1.
@@ -163,6 +167,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_columns)
+            The columns of `fit`.
 
         Returns
         -------

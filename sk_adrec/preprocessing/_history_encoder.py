@@ -104,7 +104,9 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     n_events_ : int
         Events that are kept to look back into.
     n_features_in_ : int
+        Number of columns of X in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names.
 
     See Also
     --------
@@ -256,6 +258,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame of shape (n_rows, n_columns)
+            Rows with the columns of `fit`, in any order.
 
         Returns
         -------
@@ -292,6 +295,11 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str objects
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are others than in `fit`.
         """
         check_is_fitted(self)
         names = list(self.feature_names_in_)

@@ -62,10 +62,12 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Log odds, any real number.
         """
         return self._forward(X)
 

@@ -58,7 +58,7 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
         Share of the negatives that the data holds already, where they were downsampled before and
         come without weights. Where they come with weights of 1 / rate, leave it at 1.
     random_state : int, RandomState instance or None, default=None
-        Seed of the draw.
+        Seed of the draw. An int makes fits reproducible.
 
     Attributes
     ----------
@@ -95,7 +95,8 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
 
     References
     ----------
-    He et al. (2014), "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD.
+    He et al. (2014), "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD,
+    section 6.3.
 
     Examples
     --------
@@ -280,6 +281,7 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
         Parameters
         ----------
         X : data frame, ndarray or sparse matrix of shape (n_samples, n_features)
+            Whatever the estimator takes.
 
         Returns
         -------
@@ -299,6 +301,7 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
         Parameters
         ----------
         X : data frame, ndarray or sparse matrix of shape (n_samples, n_features)
+            Whatever the estimator takes.
 
         Returns
         -------

@@ -86,9 +86,11 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         number. "auto" is True above 1,000 rows.
     %(validation_fraction)s
     n_iter_no_change : int, default=10
-        Trees without improvement before the training stops.
+        Trees without improvement before the training stops. Raise it for a small learning rate of
+        `gbdt`, where each tree improves little.
     n_jobs : int, default=None
-        Threads of LightGBM; None leaves it to `gbdt`, whose default is one per physical core.
+        Threads of LightGBM; None leaves it to `gbdt`, whose default is one per physical core. Set
+        1 inside a parallel search.
     random_state : int, RandomState instance or None, default=None
         Seed of the splits and, where `gbdt` and `linear` have none, of the trees and linear layer.
 
@@ -196,6 +198,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         y : array-like of shape (n_samples,)
             Two labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative; rows of weight 0 are left out.
         X_val, y_val, sample_weight_val : default=None
             Rows to stop early on, instead of a random part of X: for a log, later rows.
 
@@ -222,6 +225,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
             One row or many, oldest first.
         y : array-like of shape (n_samples,)
+            Labels of ``classes_``.
         sample_weight : array-like of shape (n_samples,), default=None
             Relative to the mean weight in fit.
         classes : array-like of shape (2,), default=None
@@ -310,6 +314,11 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def set_params(self, **params):
         """Set parameters; ``linear__C`` or ``gbdt__num_leaves`` first make the default part.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of this estimator, or of its parts: ``gbdt__<name>``, ``linear__<name>``.
 
         Returns
         -------
@@ -424,10 +433,12 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Parameters
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Log odds, any real number.
         """
         if hasattr(getattr(self, "linear_", None), "decision_function"):
             return np.concatenate([self.linear_.decision_function(F) for F in self._chunks(X)])
@@ -453,6 +464,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         Parameters
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
+            Raw rows, as in fit.
 
         Returns
         -------

@@ -41,7 +41,7 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
     ----------
     C : float, default=1.0
         Inverse strength of the penalty: sum of weighted log losses + ``|coef - prior|^2 / (2 C)``.
-        The intercept is free. Smaller for many rare features.
+        The intercept is free. Lower it for many rare features.
     lr : float, default=0.05
         Online step size alpha: coefficient j moves by ``alpha / (1 + sqrt(G_j))`` times its
         gradient, G_j being the sum of its squared gradients so far, those of `fit` included.
@@ -49,22 +49,31 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
     tol : float, default=1e-4
         `fit` ends when five iterations have lessened the penalised loss by less than this share
         of it. It is relative, so that click rates of 0.1 % and of 30 % are fitted equally well.
+        Raise it to stop earlier, lower it for exact coefficients.
     max_iter : int, default=200
-        Iterations of L-BFGS at most.
+        Iterations of L-BFGS at most. Raise it when a ConvergenceWarning says so.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
         The two labels, sorted.
     coef_ : ndarray of shape (1, n_features)
+        Log odds per unit of each feature.
     intercept_ : ndarray of shape (1,)
+        Log odds of a row of zeros.
     squared_gradients_ : ndarray of shape (n_features + 1,)
         G of each coefficient, and of the intercept.
     n_iter_ : int
         Iterations of the last `fit`.
     n_features_in_ : int
+        Number of columns in fit.
     feature_names_in_ : ndarray of str
         Their names, where X had names.
+
+    References
+    ----------
+    He et al. (2014), "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD,
+    section 3.1: the online rule.
 
     Examples
     --------
@@ -93,9 +102,11 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Finite numbers, best of like scale: the penalty treats all columns alike.
         y : array-like of shape (n_samples,)
             Two labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative; rows of weight 0 are left out.
         coef_prior : ndarray of shape (n_features,), default=None
             Where the penalty pulls the coefficients, and where the search starts; None is 0.
         classes : array-like of shape (2,), default=None
@@ -104,6 +115,11 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, X is not finite, or y does not have two classes.
         """
         self._check_params()
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
@@ -134,14 +150,22 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows as in `fit`, oldest first.
         y : array-like of shape (n_samples,)
+            Labels of ``classes_``.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative: its gradient is multiplied by it.
         classes : array-like of shape (2,), default=None
             Both labels, needed in the first call if its y has one only.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As `fit`, or if y has a label that is not in ``classes_``.
         """
         self._check_params()
         first = not hasattr(self, "coef_")
@@ -180,13 +204,34 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         return X @ self.coef_[0] + self.intercept_[0]
 
     def decision_function(self, X):
-        """Logits of ``classes_[1]``, shape (n_samples,)."""
+        """Logits of ``classes_[1]``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Log odds, any real number.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
         return self._logits(X)
 
     def predict_proba(self, X):
-        """Probabilities of both classes, shape (n_samples, 2)."""
+        """Probabilities of both classes, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+        """
         logits = self.decision_function(X)
         return np.column_stack([expit(-logits), expit(logits)])
 

@@ -206,6 +206,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            As in fit; times are not looked at.
 
         Returns
         -------

@@ -344,6 +344,7 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Histories, as in fit.
 
         Returns
         -------
@@ -362,12 +363,14 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Histories, as in fit.
         k : int, default=10
+            How many items: as many as the user will be shown, or the next stage can rank.
         exclude_seen : bool, default=None
             Whether to leave out all items of the row's history, those beyond `max_len` included.
             None stands for the estimator's parameter.
         as_frame : bool, default=False
-            Return one data frame with the columns row, item, score and rank.
+            Return one data frame with the columns row, item, score and rank, for joins.
 
         Returns
         -------
@@ -376,6 +379,11 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             items left: -1 for integers, else None.
         scores : ndarray of shape (n_samples, k)
             Logits; -inf where there is no item.
+
+        Raises
+        ------
+        ValueError
+            If k is not a positive integer, or X lacks a column of fit.
         """
         check_number("k", k, 1, integer=True)
         exclude_seen = self.exclude_seen if exclude_seen is None else exclude_seen
@@ -410,8 +418,11 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
+            Histories that fit has not seen.
         y : array-like of shape (n_samples,)
+            The items that followed.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row, not negative.
 
         Returns
         -------

@@ -19,7 +19,8 @@ _PARAMETERS = {
     """,
     "n_heads": """
     n_heads : int, default=1
-        Attention heads, each of width ``embedding_dim / n_heads``.
+        Attention heads, each of width ``embedding_dim / n_heads``. More can look at several
+        events for several reasons; try 2 or 4 with wide states.
     """,
     "dropout": """
     dropout : float in [0, 1), default=0.2
@@ -28,7 +29,8 @@ _PARAMETERS = {
     """,
     "max_len": """
     max_len : int, default=200
-        Events read of a history, the newest. Time and memory of attention grow with its square.
+        Events read of a history, the newest. Time and memory of attention grow with its square:
+        lower it (50) where only recent events matter.
     """,
     "history": """
     history : str, default=None
@@ -38,7 +40,7 @@ _PARAMETERS = {
     "event_features": """
     event_features : sequence of str, default=None
         List columns of further fields of each event (its type, its shop), as long as the history.
-        Other columns of X are not read.
+        Name those that say what an event meant; other columns of X are not read.
     """,
     "train_positions": """
     train_positions : {"all", "last"}, default="all"
@@ -57,7 +59,8 @@ _PARAMETERS = {
     """,
     "n_negatives": """
     n_negatives : int, default=512
-        Items drawn uniformly for the sampled softmax. More are closer to the full one.
+        Items drawn uniformly for the sampled softmax. More are closer to the full one, and
+        slower; the full one does not read it.
     """,
     "negatives": """
     negatives : {"shared", "per_position"}, default="shared"
@@ -67,7 +70,7 @@ _PARAMETERS = {
     "normalize": """
     normalize : bool, default=True
         Logits are cosines over `temperature`; False: dot products, which also learn popularity by
-        their length.
+        their length: try it where popular items are often the right ones.
     """,
     "temperature": """
     temperature : float, default=None
@@ -76,15 +79,17 @@ _PARAMETERS = {
     """,
     "lr": """
     lr : float, default=1e-3
-        Step size.
+        Step size, the first parameter to tune: 3e-4 to 3e-3, larger for small logs.
     """,
     "batch_size": """
     batch_size : "auto" or int, default=128
-        Histories per step. With `train_positions="last"` and many short rows take more.
+        Histories per step. With `train_positions="last"` and many short rows take more; take less
+        where long histories do not fit into memory. "auto" takes about 200 steps per pass.
     """,
     "max_epochs": """
     max_epochs : int, default=100
-        Passes over the data, at most.
+        Passes over the data, at most; early stopping usually needs fewer. Lower it where a fit
+        without validation rows overfits.
     """,
     "early_stopping": """
     early_stopping : "auto" or bool, default="auto"
@@ -98,7 +103,8 @@ _PARAMETERS = {
     """,
     "n_iter_no_change": """
     n_iter_no_change : int, default=5
-        Epochs without improvement before the training stops.
+        Epochs without improvement before the training stops. Raise it where few validation rows
+        make NDCG@10 noisy.
     """,
     "classes_": """
     classes_ : ndarray of shape (n_items,)

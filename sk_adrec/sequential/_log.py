@@ -22,14 +22,15 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
     Parameters
     ----------
     log : DataFrame of shape (n_events, n_columns)
-        One row per event.
+        One row per event, pandas or Polars.
     user, item : str, default="user_id", "item_id"
-        Columns.
+        The columns of their ids.
     time : str, default=None
         The column by which a user's events are sorted; equal times keep the order of the log. None:
         the log is in order.
     event_features : sequence of str, default=()
-        Columns of further fields of each event.
+        Columns of further fields of each event (its type, its shop), for the parameter of that
+        name of the estimators.
 
     Returns
     -------
@@ -100,7 +101,8 @@ def make_prefixes(
     X : DataFrame
         Columns as for :func:`leave_last_out`, sorted by user, then by time; indexed as `log`, so
         that other columns of an event can be joined.
-    y : Series
+    y : Series of shape (n_rows,)
+        The item of the row's event.
 
     Raises
     ------

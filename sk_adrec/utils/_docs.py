@@ -53,7 +53,8 @@ PARAMETERS = {
     """,
     "max_len": """
     max_len : int, default=50
-        Entries kept of a list, the most recent (last) ones.
+        Entries kept of a list, the most recent (last) ones. Raise it where old ones still tell
+        something; time and memory grow with the entries kept.
     """,
     "l2": """
     l2 : float, default=0.0
@@ -62,21 +63,25 @@ PARAMETERS = {
     """,
     "loss": """
     loss : {"log_loss", "focal"}, default="log_loss"
-        "focal" looks less at easy rows; its probabilities need calibration.
+        "focal" looks less at easy rows: try it where only the order counts, since its
+        probabilities need calibration.
     """,
     "optimizer": """
     optimizer : "auto" or torch.optim.Optimizer class, default="auto"
         "auto" is Adam that moves only the embedding rows of a batch
         (:class:`sk_adrec.nn.RowSparseAdam`), which is not dense Adam. A class gets dense
-        gradients, and `l2` as its weight_decay.
+        gradients, and `l2` as its weight_decay: slower on many ids, for comparisons with what
+        others have published.
     """,
     "lr": """
     lr : float, default=3e-3
-        Step size, the first parameter to tune: 1e-3 to 1e-2.
+        Step size, the first parameter to tune: 1e-3 to 1e-2. Larger ones need fewer passes;
+        lower it where the validation loss jumps.
     """,
     "batch_size": """
     batch_size : "auto" or int, default="auto"
-        Rows per step. "auto" takes about 200 steps per pass, between 64 and 4096 rows each.
+        Rows per step. "auto" takes about 200 steps per pass, between 64 and 4096 rows each. Larger
+        batches make a pass faster and teach less in it: raise `lr` with them.
     """,
     "max_epochs": """
     max_epochs : int, default=10
@@ -95,19 +100,23 @@ PARAMETERS = {
     """,
     "n_iter_no_change": """
     n_iter_no_change : int, default=2
-        Epochs without improvement before the training stops.
+        Epochs without improvement before the training stops. Raise it where few validation rows
+        are positive, and their loss is noisy.
     """,
     "grow_vocabulary": """
     grow_vocabulary : bool, default=False
-        Whether `partial_fit` learns new ids; otherwise they stay unknown.
+        Whether `partial_fit` learns new ids; otherwise they stay unknown. Set it where new
+        products or users keep coming, and a refit is rare; tables then grow with them.
     """,
     "device": """
     device : {"auto", "cpu", "cuda"} or str, default="auto"
-        "auto" is the GPU if torch sees one. A fitted model loads on any machine.
+        Where to train and predict. "auto" is the GPU if torch sees one; name one to choose among
+        several. A fitted model loads on any machine.
     """,
     "dtype": """
     dtype : {"float32", "float64"}, default="float32"
-        Type of parameters and numbers; "float64" for exactness at half the speed.
+        Type of parameters and numbers; "float64" to compare fits to the last digits, at half the
+        speed.
     """,
     "user": """
     user : str or int, default="user_id"
@@ -116,16 +125,18 @@ PARAMETERS = {
     """,
     "item": """
     item : str or int, default="item_id"
-        Column of the item's id, by name or position.
+        Column of the item's id, by name or position. Name those of your log.
     """,
     "n_jobs": """
     n_jobs : int, default=None
         Threads. None = as many as this process may use, but one inside a job of joblib, as of
         GridSearchCV with `n_jobs` of its own; -1 = as many as this process may use in any case.
+        Set a number to leave the other cores to others.
     """,
     "random_state_of_calibration": """
     random_state : int, RandomState instance or None, default=None
-        Seed of the pairs that probabilities are calibrated on. Nothing else is random.
+        Seed of the pairs that probabilities are calibrated on. Nothing else is random. An int
+        makes them reproducible.
     """,
     "random_state": """
     random_state : int, RandomState instance or None, default=None
@@ -133,18 +144,20 @@ PARAMETERS = {
     """,
     "verbose": """
     verbose : int, default=0
-        1 shows a progress bar with the training loss, the validation loss and metric.
+        1 shows a progress bar with the training loss, the validation loss and metric: for long
+        fits.
     """,
     "callbacks": """
     callbacks : list of skorch callbacks, default=None
-        For instance ``skorch.callbacks.LRScheduler`` or ``EarlyStopping``; copied before use.
+        What is called after batches and epochs, for a schedule of `lr` or a log of your own: for
+        instance ``skorch.callbacks.LRScheduler`` or ``EarlyStopping``; copied before use.
         Callbacks that call ``net.predict`` (EpochScoring) or read gradients as dense tensors
         (GradientNormClipping) do not fit: data are encoded, gradients row-sparse.
     """,
     "net_params": """
     net_params : dict, default=None
         Further parameters of :class:`skorch.NeuralNet`, such as
-        ``{"optimizer__betas": (0.9, 0.99)}``.
+        ``{"optimizer__betas": (0.9, 0.99)}``; what the other parameters set is refused.
     """,
 }
 

@@ -234,6 +234,7 @@ def estimator_kind(estimator: BaseEstimator) -> str:
     Parameters
     ----------
     estimator : estimator instance
+        Fitted or not: only its methods are looked at.
 
     Returns
     -------
@@ -243,6 +244,13 @@ def estimator_kind(estimator: BaseEstimator) -> str:
     ------
     TypeError
         If it is none of them.
+
+    Examples
+    --------
+    >>> from sk_adrec import FeatureEncoder, FMClassifier
+    >>> from sk_adrec.utils.estimator_checks import estimator_kind
+    >>> estimator_kind(FMClassifier()), estimator_kind(FeatureEncoder())
+    ('ranker', 'transformer')
     """
     if hasattr(estimator, "predict_funnel"):
         return "multitask"
@@ -259,7 +267,25 @@ def estimator_kind(estimator: BaseEstimator) -> str:
 
 
 def yield_checks(estimator: BaseEstimator) -> Iterator[Check]:
-    """Yield the checks that apply to an estimator: by its kind, parameters and methods."""
+    """Yield the checks that apply to an estimator: by its kind, parameters and methods.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Fitted or not.
+
+    Yields
+    ------
+    check : callable
+        ``check(estimator)`` raises AssertionError where the estimator fails.
+
+    Examples
+    --------
+    >>> from sk_adrec import FeatureEncoder
+    >>> from sk_adrec.utils.estimator_checks import yield_checks
+    >>> [check.__name__ for check in yield_checks(FeatureEncoder())][-3:]
+    ['check_column_names', 'check_polars', 'check_empty_history']
+    """
     offered = {*estimator.get_params(deep=False), *dir(estimator)}
     for check in _CHECKS.get(estimator_kind(estimator), ()):
         if offered.issuperset(getattr(check, "needs", ())):
@@ -304,6 +330,7 @@ def parametrize_with_checks(estimators: Iterable[BaseEstimator]):
     Parameters
     ----------
     estimators : iterable of estimator instances
+        Copied, never changed.
 
     Returns
     -------
@@ -313,6 +340,7 @@ def parametrize_with_checks(estimators: Iterable[BaseEstimator]):
     Examples
     --------
     >>> from sk_adrec import FMClassifier
+    >>> from sk_adrec.utils.estimator_checks import parametrize_with_checks
     >>> @parametrize_with_checks([FMClassifier()])
     ... def test_my_estimator(estimator, check):
     ...     check(estimator)

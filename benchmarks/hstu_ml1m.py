@@ -118,7 +118,8 @@ def run(name, seed, log, args):
     if not done.exists():
         print(f"{name}, seed {seed}", flush=True)
         report = (run_ours if name in OURS else run_peer)(name, seed, log, args, folder)
-        done.write_text(json.dumps({"model": name, "seed": seed, **report}))
+        told = {"model": name, "seed": seed, "threads": args.threads, "minutes": args.minutes}
+        done.write_text(json.dumps(told | report))
     report = json.loads(done.read_text())
     seconds = np.median([epoch["seconds"] for epoch in report["epochs"]])
     test = report["test"]

@@ -47,7 +47,9 @@ class Journal(Callback):
     def on_validation_batch_end(self, trainer, module, outputs, batch, *args, **kwargs):
         states = module.torch_model.encode_sessions(batch, module.item_embs)[:, -1, :]
         scores = module.torch_model.similarity_module(states, module.item_embs)
+        # x: the newest 200 events, and the padding, code 0.
         scores = scores.scatter(1, batch["x"].long(), -torch.inf)
+        scores[:, 0] = -torch.inf
         place = (scores >= scores.gather(1, batch["y"].long())).sum(1)
         self.gains.append(torch.where(place <= K, 1 / (1 + place.double()).log2(), 0.0))
 
@@ -71,10 +73,12 @@ class ResumingTrainer(Trainer):
 
     last = None
 
-    def fit(self, *args, **kwargs):
+    def fit(self, module, *args, **kwargs):
         if self.last.exists():
             kwargs["ckpt_path"] = str(self.last)
-        super().fit(*args, **kwargs)
+            # Else RecTools would draw all weights anew, after the checkpoint's have come.
+            module.is_fitted = True
+        super().fit(module, *args, **kwargs)
 
 
 def make_model(args, journal, checkpoints):
@@ -150,9 +154,10 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(args.threads)
-    seed_everything(args.seed)
     args.checkpoints.mkdir(parents=True, exist_ok=True)
     journal = Journal(args.checkpoints / "epochs.jsonl")
+    # Other draws in each process, where a fit goes on.
+    seed_everything(args.seed + 1000 * len(read_epochs(journal.path)))
     past, test = read(args.data, args.max_users)
     dataset = Dataset.construct(past)
     model = make_model(args, journal, args.checkpoints)

@@ -86,6 +86,7 @@ class Journal:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         generator.set_state(self.saved["generator"])
+        torch.set_rng_state(self.saved["torch"])
         self.saved = None
 
     def save(self, seconds, generator):
@@ -97,6 +98,7 @@ class Journal:
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": generator.get_state(),
+            "torch": torch.get_rng_state(),
             "epochs": self.epochs,
         }
         torch.save(state, self.last.with_name("next.pt"))

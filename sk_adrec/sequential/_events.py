@@ -224,10 +224,10 @@ def _warn_of_disorder(
     last = offsets[1:][np.diff(offsets) > 0] - 1
     early[row[last][asked[last] < happened[last]]] = True
     found = [
-        f"{rows.sum()} {what} (the first in row {rows.argmax()})"
+        f"{what} in {rows.sum()} (the first is row {rows.argmax()})"
         for rows, what in (
-            (descends, f"lists of {roles.history_time!r} descend"),
-            (early, f"times of {roles.request_time!r} are before the latest event"),
+            (descends, f"the times in {roles.history_time!r} descend"),
+            (early, f"{roles.request_time!r} is before the latest event"),
         )
         if rows.any()
     ]

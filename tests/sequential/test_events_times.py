@@ -167,8 +167,8 @@ def test_times_out_of_order_are_pointed_out_once():
     t[4], now[6] = [9.0, 1.0], 5.0
     now[7] = 0.0  # an empty history has no latest event
     message = (
-        "Of 150 histories, 1 lists of 't' descend (the first in row 4) and 1 times of 'now' are "
-        "before the latest event (the first in row 6)"
+        "Of 150 histories, the times in 't' descend in 1 (the first is row 4) and 'now' is before "
+        "the latest event in 1 (the first is row 6)"
     )
     (found,) = disorder(t, now, items)
     assert found.startswith(message)
@@ -184,5 +184,5 @@ def test_equal_and_missing_times_are_in_order():
 
 def test_descending_lists_are_pointed_out_without_a_request_time_too():
     X = pd.DataFrame({"h": [[1, 2]], "t": [[9.0, 1.0]]})
-    with pytest.warns(UserWarning, match=r"Of 1 histories, 1 lists of 't' descend"):
+    with pytest.warns(UserWarning, match=r"Of 1 histories, the times in 't' descend in 1"):
         read_events(X, Roles("h", "t", None, ()))

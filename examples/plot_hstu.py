@@ -15,7 +15,7 @@ data based on real grocery shopping patterns*.
 # One event per basket and category
 # ---------------------------------
 # All purchases of a basket have one time. In which order they lie in the basket is not known, so we
-# draw it.
+# draw it; some households have two baskets of one time, which stay apart.
 
 from sk_adrec.datasets import load_complete_journey_purchases
 
@@ -23,7 +23,8 @@ columns = ["household_id", "basket_id", "product_category", "week", "timestamp"]
 log = load_complete_journey_purchases(weeks=range(21, 49)).data[columns].dropna()
 log = log[log["household_id"].isin(log["household_id"].unique()[:500])]
 log = log.drop_duplicates(["household_id", "basket_id", "product_category"])
-log = log.sample(frac=1, random_state=0).sort_values(["household_id", "timestamp"], kind="stable")
+log = log.sample(frac=1, random_state=0)
+log = log.sort_values(["household_id", "timestamp", "basket_id"], kind="stable")
 log = log.astype({"household_id": str, "basket_id": str, "product_category": str})
 log = log.reset_index(drop=True)
 print(f"{len(log):,} events, {log['product_category'].nunique()} categories")

@@ -141,6 +141,8 @@ def _pandas_column(series: pd.Series) -> Column:
         return series.to_numpy()
     if isinstance(dtype, pd.SparseDtype):
         return np.asarray(values)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pa.array(values)  # as objects, a million take half a minute
     if hasattr(values, "__arrow_array__") and not isinstance(
         dtype, pd.PeriodDtype | pd.IntervalDtype
     ):
@@ -307,8 +309,9 @@ def _object_lists(column: np.ndarray, where: str) -> pa.Array | tuple[np.ndarray
         raise _not_lists(where)
     try:
         return pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Entries of several types: Arrow has no name for them, a list of objects has.
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
+        # Entries of several types, or arrays of days: Arrow has no name for them, a list of
+        # objects has.
         lists = column.copy()
         for row in np.flatnonzero(missing):
             lists[row] = ()

@@ -16,10 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
+from ..preprocessing._history_times import LOCAL, ZONED, read_times
 from ..preprocessing._schema import hint
 
 #: The name of the items where columns have none.
 ITEM = "item"
+# Share of the rows whose times may be out of order before that is pointed out.
+_FEW_ROWS = 0.01
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ def find_roles(X, history, history_time, request_time, event_features) -> Roles:
                 f"{role}: {table.describe(table.names.index(name))} must hold lists, one entry per "
                 "event. Build them with sk_adrec.sequential.leave_last_out or make_prefixes."
             )
+        if role == "request_time" and name in lists:
+            raise TypeError(
+                f"{role}: {table.describe(table.names.index(name))} must hold one time per row, "
+                "got lists. The column of the events' times is history_time."
+            )
     if history is None:
         rest = [name for name in lists if name not in (history_time, *(event_features or ()))]
         if not lists and set(kinds) <= {NUMERIC} and history_time is request_time is None:
@@ -130,8 +138,9 @@ class Events:
     columns : dict of str to Column
         Items first, then further fields, each of shape (n_events,).
     times : ndarray of shape (n_events, 2), float64, or None
-        Seconds: when an event happened, and when the prediction after it is asked for (the next
-        event's time where the request time is known, else its own).
+        Seconds: when an event happened (NaN where that is missing), and when the prediction after
+        it is asked for: at the next event, or the request, if `request_time` is given and the time
+        known, else at the event itself.
     """
 
     offsets: np.ndarray
@@ -149,7 +158,10 @@ def read_events(X, roles: Roles) -> Events:
     Raises
     ------
     ValueError
-        If the lists of a row differ in length.
+        If the lists of a row differ in length, a time is out of range, or only one of the columns
+        of times has a time zone.
+    TypeError
+        If a column of times holds neither numbers nor dates.
     """
     table = read_table(X)
     if roles.history is None:
@@ -175,18 +187,58 @@ def read_events(X, roles: Roles) -> Events:
         columns = {name: _select(column, keep) for name, column in columns.items()}
     times = None
     if roles.history_time is not None:
-        times = _times(table, roles, seconds(columns.pop(roles.history_time)), offsets)
+        times = _times(table, roles, columns.pop(roles.history_time), offsets)
     return Events(offsets, {str(name): column for name, column in columns.items()}, times)
 
 
-def _times(table: Table, roles: Roles, happened: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    asked = happened
-    if roles.request_time is not None:
-        request = seconds(table.column(table.names.index(roles.request_time)))
-        asked = np.append(happened[1:], np.nan)[: len(happened)]
-        filled = np.diff(offsets) > 0
-        asked[offsets[1:][filled] - 1] = request[filled]
+def _times(table: Table, roles: Roles, column: Column, offsets: np.ndarray) -> np.ndarray:
+    where = table.describe(table.names.index(roles.history_time))
+    happened, kind = seconds(column, f"history_time: {where}")
+    if roles.request_time is None:
+        _warn_of_disorder(roles, happened, happened, offsets)
+        return np.column_stack([happened, happened])
+    position = table.names.index(roles.request_time)
+    where = table.describe(position)
+    request, request_kind = seconds(table.column(position), f"request_time: {where}")
+    if {kind, request_kind} == {LOCAL, ZONED}:
+        raise ValueError(
+            f"{roles.history_time!r} (history_time) holds {kind}, {roles.request_time!r} "
+            f"(request_time) {request_kind}: give both a time zone, with dt.tz_localize, or none."
+        )
+    asked = np.append(happened[1:], np.nan)[: len(happened)]
+    filled = np.diff(offsets) > 0
+    asked[offsets[1:][filled] - 1] = request[filled]
+    asked = np.where(np.isnan(asked), happened, asked)
+    _warn_of_disorder(roles, happened, asked, offsets)
     return np.column_stack([happened, asked])
+
+
+def _warn_of_disorder(
+    roles: Roles, happened: np.ndarray, asked: np.ndarray, offsets: np.ndarray
+) -> None:
+    """Differences of times are read without their sign, so that later ones look like earlier."""
+    n_rows = len(offsets) - 1
+    row = np.repeat(np.arange(n_rows), np.diff(offsets))
+    descends, early = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
+    descends[row[1:][(row[1:] == row[:-1]) & (happened[1:] < happened[:-1])]] = True
+    last = offsets[1:][np.diff(offsets) > 0] - 1
+    early[row[last][asked[last] < happened[last]]] = True
+    found = [
+        f"{what} in {rows.sum()} (the first is row {rows.argmax()})"
+        for rows, what in (
+            (descends, f"the times in {roles.history_time!r} descend"),
+            (early, f"{roles.request_time!r} is before the latest event"),
+        )
+        if rows.any()
+    ]
+    if (descends | early).sum() > _FEW_ROWS * len(last):
+        warnings.warn(
+            f"Of {len(last)} histories, {' and '.join(found)}; a later time counts as one as much "
+            "earlier. Sort events by time, the newest last, and see that both columns of times "
+            "have one unit.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _positional(table: Table) -> Events:
@@ -203,31 +255,36 @@ def _positional(table: Table) -> Events:
     return Events(offsets, {ITEM: values[keep]})
 
 
-def seconds(column: Column) -> np.ndarray:
-    """Times as float64 seconds since 1970 (numbers are taken for seconds); NaN where missing.
+def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
+    """Times as float64 seconds since 1970 UTC, NaN where missing, and their kind.
+
+    Numbers are taken for seconds, dates without a time zone for UTC.
+
+    Parameters
+    ----------
+    column : Column
+    where : str
+        The column's role, name and dtype, for messages.
+
+    Returns
+    -------
+    values : ndarray of shape (n,), float64
+    kind : str
+        As that of `sk_adrec.preprocessing._history_times.Times`.
 
     Raises
     ------
     TypeError
-        If the column holds neither numbers nor times.
+        If the column holds neither numbers nor dates.
+    ValueError
+        If a number is infinite, or a date outside the years 1678 to 2261.
     """
-    values = _series(column)
-    kind = values.dtype
-    if isinstance(kind, pd.ArrowDtype) and pa.types.is_temporal(kind.pyarrow_dtype):
-        values = values.astype("datetime64[ns]")
-    if values.dtype.kind == "O":
-        values = values.infer_objects()
-    if values.dtype.kind == "M":
-        numbers = values.to_numpy().astype("datetime64[ns]")
-        missing = np.isnat(numbers)
-        return np.where(missing, np.nan, numbers.astype(np.int64) / 1e9)
-    try:
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"Times must be numbers (seconds) or datetime64, got {values.dtype}. Convert them with "
-            "pandas.to_datetime."
-        ) from error
+    times = read_times(column, where)
+    values = times.values.astype(np.float64)
+    if times.kind in (LOCAL, ZONED):
+        values /= 1e9  # from nanoseconds
+    values[times.missing] = np.nan
+    return values, times.kind
 
 
 def _series(column: Column) -> pd.Series:

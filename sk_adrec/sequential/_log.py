@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ..preprocessing._columns import read_table
+from ..preprocessing._history_times import read_times
 from ..preprocessing._schema import hint
 
 
@@ -26,8 +28,8 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
     user, item : str, default="user_id", "item_id"
         The columns of their ids.
     time : str, default=None
-        The column by which a user's events are sorted; equal times keep the order of the log. None:
-        the log is in order.
+        The column by which a user's events are sorted, of numbers or dates; equal times keep the
+        order of the log. None: the log is in order.
     event_features : sequence of str, default=()
         Columns of further fields of each event (its type, its shop), for the parameter of that
         name of the estimators.
@@ -42,7 +44,9 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
     Raises
     ------
     ValueError
-        If a column does not exist, or a user or an item is missing.
+        If a column does not exist or has two roles, or a user, an item or a time is missing.
+    TypeError
+        If times are neither numbers nor dates, or `event_features` is one string.
 
     Examples
     --------
@@ -90,11 +94,14 @@ def make_prefixes(
     min_len : int, default=1
         Events with fewer events before them get no row; 0 keeps first events, without history.
     max_len : int, default=50
-        Events kept of a history, the newest: memory grows with it.
+        Events kept of a history, the newest: memory grows with it. Models know no others, neither
+        to read nor to leave out (`exclude_seen`): raise it to their `max_len`, whose default is
+        200, and further where older items must not be recommended again.
     rows : array-like of bool of shape (n_events,), default=None
         Which events get a row, in the order of `log`; None = all. All events count as history. Of a
-        long log take those after the split, to test on, or every `max_len`-th of a user to train on
-        with ``train_positions="all"``.
+        long log take those after the split, to test on, or, to train on with
+        ``train_positions="all"``, the last of every ``max_len + 1`` events of a user, counted from
+        the newest: each event is then a target once.
 
     Returns
     -------
@@ -107,7 +114,10 @@ def make_prefixes(
     Raises
     ------
     ValueError
-        If a column does not exist, a user or an item is missing, or `rows` does not fit `log`.
+        If a column does not exist or has two roles, a user, an item or a time is missing, or `rows`
+        does not fit `log`.
+    TypeError
+        If times are neither numbers nor dates, or `event_features` is one string.
 
     Examples
     --------
@@ -143,22 +153,38 @@ def _sorted_by_user(log, user, item, time, event_features):
     """The log as a frame sorted by user and time, where each user starts and ends, the order."""
     if not isinstance(log, pd.DataFrame):
         log = nw.from_native(log, eager_only=True).to_pandas()
-    for name in (user, item, *([] if time is None else [time]), *event_features):
-        if name not in log.columns:
-            raise ValueError(f"log has no column {hint(str(name), list(map(str, log.columns)))}")
-    for name in (user, item):
-        if (missing := log[name].isna().to_numpy()).any():
+    _check_names(log, user, item, time, event_features)
+    missing = {name: log[name].isna().to_numpy() for name in (user, item)}
+    if time is not None:
+        column = read_table(log[[time]]).column(0)
+        times = read_times(column, f"Column {time!r} (dtype {log[time].dtype})")
+        missing[time] = times.missing
+    for name, rows in missing.items():
+        if rows.any():
             raise ValueError(
-                f"Column {name!r} is missing in {missing.sum()} rows, the first of them row "
-                f"{missing.argmax()}. Drop them."
+                f"Column {name!r} is missing in {rows.sum()} rows, the first of them row "
+                f"{rows.argmax()}. Drop them."
             )
     codes, _ = pd.factorize(log[user], sort=True)
-    keys = [codes]
-    if time is not None:
-        keys.insert(0, log[time].rank(method="dense").to_numpy())
-    order = np.lexsort(keys)
-    ends = np.bincount(codes).cumsum()
-    return log.iloc[order], np.append(0, ends[:-1]), ends, order
+    order = np.lexsort([codes] if time is None else [times.values, codes])
+    counts = np.bincount(codes)
+    ends = counts.cumsum()
+    return log.iloc[order], ends - counts, ends, order
+
+
+def _check_names(log, user, item, time, event_features):
+    """Each role has its own column of the log."""
+    if isinstance(event_features, str):
+        raise TypeError(
+            f"event_features must be a sequence of column names, got {event_features!r}: "
+            f"[{event_features!r}]"
+        )
+    names = [user, item, *([] if time is None else [time]), *event_features]
+    for name in names:
+        if name not in log.columns:
+            raise ValueError(f"log has no column {hint(str(name), list(map(str, log.columns)))}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"user, item, time, event_features must be different columns, got {names}")
 
 
 def _rows(log, begin, target, user, item, time, event_features):

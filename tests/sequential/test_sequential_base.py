@@ -243,7 +243,7 @@ ROWS = pd.DataFrame({"h": [["a", "b"], ["b"]], "t": [[1.0, 2.0], [3.0]], "now": 
         ),
         (
             ROWS.assign(t=[["x", "y"], ["z"]]), ["a", "b"], {"history": "h", "history_time": "t"},
-            TypeError, "Times must be numbers",
+            TypeError, "history_time: Column 't' .* must hold times",
         ),
         (ROWS[["h"]], ["a", "b"], {"n_heads": 3}, ValueError, "multiple of n_heads, got 8 and 3"),
         (ROWS[["h"]], ["a", "b"], {"dropout": 1.0}, ValueError, r"dropout must be .*\[0, 1\)"),

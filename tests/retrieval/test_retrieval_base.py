@@ -118,17 +118,17 @@ def test_users_without_history_get_the_most_popular_and_are_flagged(model):
         np.testing.assert_allclose(values, count[row] / len(log))
     assert model.has_history(users).tolist() == [True, False, False]
     frame = model.recommend(users, k=3, as_frame=True)
-    assert frame.columns.tolist() == ["user", "item", "score", "rank", "is_popular"]
+    assert frame.columns.tolist() == ["user_id", "item_id", "score", "rank", "is_popular"]
     assert frame["is_popular"].tolist() == [False] * 3 + [True] * 6
     assert frame["rank"].tolist() == [1, 2, 3] * 3
-    assert frame["item"].tolist() == found.ravel().tolist()
+    assert frame["item_id"].tolist() == found.ravel().tolist()
 
 
 def test_frame_leaves_out_the_shortfall(model):
     log = make_log()
     frame = model.fit(log).recommend(["u00"], k=50, as_frame=True)
     assert len(frame) == 30 - len(history_of(log, "u00"))
-    assert frame["item"].notna().all()
+    assert frame["item_id"].notna().all()
 
 
 def test_a_given_history_serves_new_users_like_known_ones(model):
@@ -525,8 +525,8 @@ def test_large_ids_beside_missing_ones_stay_apart(library, model):
     model.fit(log)
     for asked in (ids, users):
         found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)
-        assert found["user"][:2].tolist() == users[:2]
-        assert pd.isna(found["user"][2])
+        assert found["user_id"][:2].tolist() == users[:2]
+        assert pd.isna(found["user_id"][2])
     history = {7: [2**53, None], 8: [2**53 + 1, None]}
     assert model.has_seen([7, 8, 7], [2**53, 2**53 + 1, 2**53 + 1], history=history).tolist() == [
         True, True, False,

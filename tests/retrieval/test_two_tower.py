@@ -413,7 +413,7 @@ def test_set_catalogue_messages(with_attributes):
         with_attributes.set_catalogue(pd.DataFrame({"kind": ["k1"]}))
     numbers = pd.DataFrame({"item_id": [-1], "kind": ["k1"], "tags": [["k1"]]})
     with (
-        pytest.warns(UserWarning, match="holds strings where fit saw numbers"),
+        pytest.warns(UserWarning, match="holds numbers where fit saw strings"),
         pytest.raises(ValueError, match="An item has the id -1"),
     ):
         with_attributes.set_catalogue(numbers)
@@ -484,7 +484,7 @@ def test_held_out_rows_as_arguments_and_score(log):
     assert len(model.validation_scores_) == model.n_iter_
     assert model.score(valid) > 3 * 0.03
     found = model.recommend(["u1"], k=10, as_frame=True)
-    held_out = valid.iloc[:10].assign(user_id="u1", item_id=found["item"].to_numpy())
+    held_out = valid.iloc[:10].assign(user_id="u1", item_id=found["item_id"].to_numpy())
     assert model.score(held_out) == pytest.approx(1)
 
 
@@ -512,7 +512,7 @@ def test_large_ids_of_users_beside_missing_ones_stay_apart(library, log):
     if library == "polars":
         frame = pytest.importorskip("polars").from_pandas(frame)
     for asked in (frame, frame["user_id"]):
-        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user"]
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user_id"]
         assert found[:2].tolist() == users[:2]
         assert pd.isna(found[2])
 

@@ -120,8 +120,7 @@ def candidates_for(first, last):
     retrievers = {"item_cf": item_cf(past, shrinkage), "towers": two_towers(past, temperature)}
     for name, model in retrievers.items():
         found = model.recommend(asked, k=100, exclude_seen=False, as_frame=True)
-        lists[name] = found.rename(columns={"user": PAIR[0], "item": PAIR[1]})
-        lists[name] = lists[name].set_index(PAIR)["score"]
+        lists[name] = found.set_index(PAIR)["score"]
     spent = past[past["household_id"].isin(asked)].groupby(PAIR)["sales_value"].sum()
     lists["spent"] = spent.groupby("household_id", group_keys=False).nlargest(100)
     rows = pd.concat(lists, axis=1).reset_index()

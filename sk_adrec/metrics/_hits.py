@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def find_hits(recommended, relevant, k: int) -> Hits:
     Parameters
     ----------
     recommended : array-like of shape (n_rows, >= k), or n_rows lists
-    relevant : array-like of shape (n_rows,) or (n_rows, m), n_rows lists, or Items
+    relevant : array-like of shape (n_rows,) or (n_rows, m), n_rows lists or sets, or Items
     k : int
         Recommendations after the k-th are not looked at.
 
@@ -149,6 +150,8 @@ def read_recommended(recommended, k: int) -> Items:
     ------
     ValueError
         For single ids instead of rows, or an array of fewer than k columns.
+    TypeError
+        For sets, which have no order.
     """
     check_number("k", k, 1, integer=True)
     lengths, column = _read_rows(recommended, "recommended", k)
@@ -165,11 +168,11 @@ def read_recommended(recommended, k: int) -> Items:
 
 
 def read_items(values, name: str) -> Items:
-    """Rows of ids: lists, an array of rows, or one id per row.
+    """Rows of ids: lists or sets, an array of rows, or one id per row.
 
     Parameters
     ----------
-    values : array-like of shape (n_rows,) or (n_rows, m), or n_rows lists
+    values : array-like of shape (n_rows,) or (n_rows, m), or n_rows lists or sets
     name : str
         For messages.
     """
@@ -198,9 +201,26 @@ def _read_rows(values, name: str, k: int | None = None) -> tuple[np.ndarray | No
             column = column.astype(object)
         if column.ndim == 2:
             return _read_matrix(column, k)
+        if column.dtype.kind == "O":
+            column = _sets_as_lists(column, name, is_ordered=k is not None)
     if kind_of(column, name) == SEQUENCE:
         return flatten(column, name)
     return None, column
+
+
+def _sets_as_lists(column: np.ndarray, name: str, is_ordered: bool) -> np.ndarray:
+    """Rows of objects, with lists in place of sets; TypeError where the order has a meaning."""
+    sets = [kind for kind in set(map(type, column)) if issubclass(kind, Set)]
+    if not sets:
+        return column
+    if is_ordered:
+        raise TypeError(
+            f"{name} must hold lists, the best id first, got a {sets[0].__name__}, which has no "
+            "order: pass what recommend returns"
+        )
+    lists = np.empty(len(column), dtype=object)
+    lists[:] = [list(row) if isinstance(row, Set) else row for row in column]
+    return lists
 
 
 def _read_matrix(matrix: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ recommended : array-like of shape (n_rows, >= k), or n_rows lists
     Item ids, the best first, as ``recommend`` returns them. Where a recommender ran short: None or
     NaN, in integer arrays -1, or a shorter list. An item that comes twice in a row counts where
     it comes first.
-relevant : array-like of shape (n_rows,) or (n_rows, m), or n_rows lists
+relevant : array-like of shape (n_rows,) or (n_rows, m), or n_rows lists or sets
     What was right: one id per row, or several, in any order, repeated ones counted once; missing
     values (in integer arrays -1 too) are no items. Ids compare as in Python: 5 is 5.0, not "5".
 k : int, default=10
@@ -43,7 +43,7 @@ ValueError
     If the numbers of rows differ, an array has fewer than k columns, weights are negative, or one
     side holds strings and the other numbers.
 TypeError
-    For ids that are neither strings nor numbers.
+    For ids that are neither strings nor numbers, or recommendations in sets, which have no order.
 """
 _EXAMPLE = """
 ===== =============== ============ ====================

@@ -10,9 +10,8 @@ import pandas as pd
 from ._columns import Column, flatten, to_float
 from ._factorize import Factorized, factorize
 from ._moments import Moments
-from ._vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, Vocabulary
+from ._vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, UNKNOWN_CATEGORY, Vocabulary
 
-UNKNOWN_CATEGORY = "<unknown>"
 # Landmarks of the empirical distribution for numeric="quantile": a step of 0.1 %.
 _N_QUANTILES = 1001
 
@@ -67,7 +66,9 @@ class Known:
 
     def transform(self, column: Column, where: str) -> pd.Categorical:
         """The column as categories."""
-        codes = self.vocabulary.encode(factorize(column, where))
+        factorized = factorize(column, where)
+        self.vocabulary.warn_of_other_type(factorized.values, where)
+        codes = self.vocabulary.encode(factorized)
         categories = codes - FIRST_KNOWN
         categories[codes == UNKNOWN] = self.vocabulary.n_codes - FIRST_KNOWN
         categories[codes == MISSING] = -1

@@ -24,7 +24,6 @@ from ._columns import (
 )
 from ._encoded import Encoded, Ragged
 from ._factorize import Factorized, factorize
-from ._feature_columns import UNKNOWN_CATEGORY
 from ._moments import Moments
 from ._schema import ColumnSpec, Name, hint, specify
 from ._small import encode_small
@@ -253,11 +252,11 @@ class LogEncoder:
             vocabulary, sequences = self.vocabularies_[owner], {}
             group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
             parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
+            for j, (factorized, _) in zip(group, parts):
+                vocabulary.warn_of_other_type(factorized.values, table.describe(j))
             if learn is not None:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
-                if not vocabulary.holds(factorized.values) and not _are_unknown(factorized.values):
-                    _warn_of_other_type(table.describe(j))
                 if learn is Vocabulary.fit_counts and lengths is None and table.named:
                     _warn_if_all_differ(factorized.values, table.n_rows, table.describe(j))
                 codes = vocabulary.encode(factorized)
@@ -313,20 +312,6 @@ class LogEncoder:
             name: Vocabulary.from_state(vocabulary) for name, vocabulary in state["vocabularies"]
         }
         return self
-
-
-def _warn_of_other_type(where: str) -> None:
-    warnings.warn(
-        f"{where} holds strings where fit saw numbers, or numbers where it saw strings: its values "
-        'are all unknown ("5" is not 5). Convert the column with astype.',
-        UserWarning,
-        stacklevel=2,
-    )
-
-
-def _are_unknown(values: Any) -> bool:
-    """Whether FeatureEncoder, a step before, found only ids that it does not know."""
-    return len(values) == 1 and str(values[0]) == UNKNOWN_CATEGORY
 
 
 def _warn_if_all_differ(values: Any, n_rows: int, where: str) -> None:

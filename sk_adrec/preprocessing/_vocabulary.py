@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import repeat
 from typing import Any, Self
 
@@ -14,11 +15,18 @@ from ._columns import Column, read_table
 from ._factorize import Factorized, Values, factorize, pack
 
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
+# What FeatureEncoder writes for an id that it does not know.
+UNKNOWN_CATEGORY = "<unknown>"
 
 # Below this share of the vocabulary, a dictionary that is kept beats hashing the vocabulary anew.
 _FEW = 0.2
 # Totals of weights are sums of floats: equal up to the order of the additions.
 _ROUNDING = 1e-9
+# Of ids of the wrong kind: what they are, what they should be, an example, the remedy.
+_OTHER_TYPE = {
+    "number": ("numbers", "strings", '5 is not "5"', ".astype(str)"),
+    "string": ("strings", "numbers", '"5" is not 5', "pandas.to_numeric"),
+}
 
 
 class Vocabulary:
@@ -79,6 +87,28 @@ class Vocabulary:
     def holds_type(self, kind: str) -> bool:
         """Whether ids of a kind ("string", "number") could be known."""
         return {kind, kind_of_values(self._known)} != {"string", "number"}
+
+    def warn_of_other_type(self, values: Values, where: str, holder: str = "fit") -> None:
+        """Warn where none of the values can be known, since they are of the other type.
+
+        Parameters
+        ----------
+        values : Values
+            Distinct ids.
+        where : str
+            What holds them, for the message.
+        holder : str, default="fit"
+            Who the known ids are from, for the message.
+        """
+        if self.holds(values) or _are_unknown(values):
+            return
+        found, known, example, remedy = _OTHER_TYPE[kind_of_values(values)]
+        warnings.warn(
+            f"{where} holds {found} where {holder} saw {known}: none of them is an id that "
+            f"{holder} knows ({example}). Convert them with {remedy}.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def fit(self, column: Any, sample_weight: np.ndarray | None = None) -> Self:
         """Learn the ids of a column, shape (n,)."""
@@ -219,6 +249,11 @@ def kind_of_values(values: Values) -> str:
     if not isinstance(values, np.ndarray):
         return "string"
     return "mixed" if values.dtype == object else "number"
+
+
+def _are_unknown(values: Values) -> bool:
+    """Whether FeatureEncoder, a step before, found only ids that it does not know."""
+    return len(values) == 1 and str(values[0]) == UNKNOWN_CATEGORY
 
 
 def _select(values: Values, mask: np.ndarray) -> Values:

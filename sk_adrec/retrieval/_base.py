@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._target import check_target
 from .._validation import (
     check_weight,
-    check_X,
     drop_zero_weight,
     explain_unknown_arguments,
     unchanged_on_error,
@@ -139,7 +138,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
 
     def _fit(self, X, y, sample_weight, classes, before) -> None:
         X, self.classes_, positive, weight = self._check_rows(
-            X, y, sample_weight, classes, reset=before is None
+            X, y, sample_weight, classes, self._roles(), reset=before is None
         )
         X, positive, weight = drop_zero_weight(X, positive, weight)
         self.log_ = Log.read(read_table(X), self._roles(), positive, weight, before)
@@ -148,9 +147,9 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         self.popularity_ = total / total.sum()
         self._calibrate(self._learn(pairs))
 
-    def _check_rows(self, X, y, sample_weight, classes, *, reset):
+    def _check_rows(self, X, y, sample_weight, classes, roles, *, reset):
         """X, the two classes, and of each row whether it is positive and its weight."""
-        X = check_log(self, X, reset=reset)
+        X = check_log(self, X, reset=reset, reads=roles.values())
         y = None if y is None else check_target(y)
         weight = check_weight(sample_weight, X, np.empty(X.shape[0]) if y is None else y)
         return X, *read_labels(y, weight, classes), weight
@@ -177,7 +176,7 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
-            As in fit; times are not looked at.
+            As in fit; a data frame may lack columns other than those of users and items.
 
         Returns
         -------
@@ -187,12 +186,16 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
             such pair for each of the log's. It is calibrated on scores that have not seen the pair.
             The items of a user without history are judged by their popularity; an item that fit
             did not see gets the base rate.
+
+        Warns
+        -----
+        UserWarning
+            If ids are strings where those of fit are numbers, or the reverse: none is known then.
         """
         check_is_fitted(self)
-        table = read_table(check_X(self, X, reset=False))
-        at = role_positions(table, self._roles())
-        users = self._user_codes(read_ids(table, at["user"]))
-        items = self._item_codes(read_ids(table, at["item"]))
+        X = check_log(self, X, reset=False, reads=self._pair_roles().values())
+        user, item = self._read_pairs(X)
+        users, items = self._user_codes(user), self._item_codes(item)
         cold = self.log_.interactions.lengths_of(users) == 0
         p = np.full(len(users), self.base_rate_)
         alone, both = cold & (items >= 0), ~cold & (items >= 0)
@@ -219,6 +222,13 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         if self.log_.negatives is None:
             positive |= p[:, 1] == p[:, 0]
         return self.classes_[positive.astype(int)]
+
+    def _read_pairs(self, X):
+        """Users and items of rows; warns where they are of another type than those of fit."""
+        table = read_table(X)
+        at = role_positions(table, self._pair_roles())
+        known = {"user": self.log_.users, "item": self.log_.items}
+        return [read_ids(table, at[role], known[role]) for role in ("user", "item")]
 
     def _score_pairs(self, users, items) -> np.ndarray:
         """Scores of pairs of known users and items, shape (n,)."""
@@ -249,7 +259,8 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
         Parameters
         ----------
         X, y : as in `fit`
-            Rows that fit has not seen.
+            Rows that fit has not seen; a data frame may lack columns other than those of users and
+            items.
         sample_weight : array-like of shape (n_samples,), default=None
             A user counts with the mean weight of its rows.
 
@@ -259,10 +270,10 @@ class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):
             0 (with a warning) if no user is left.
         """
         check_is_fitted(self)
-        X, _, target, weight = self._check_rows(X, y, sample_weight, self.classes_, reset=False)
-        table = read_table(X)
-        at = role_positions(table, self._roles())
-        user, item = read_ids(table, at["user"]), read_ids(table, at["item"])
+        X, _, target, weight = self._check_rows(
+            X, y, sample_weight, self.classes_, self._pair_roles(), reset=False
+        )
+        user, item = self._read_pairs(X)
         users, items = self._user_codes(user), self._item_codes(item)
         target &= (weight > 0) & (user.codes >= 0) & (item.codes >= 0)
         target &= ~self.log_.interactions.contain(users, items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -65,7 +65,8 @@ class Log:
             If no positive row has a user and an item, or -1 is an item.
         """
         at = role_positions(table, roles)
-        ids = [read_ids(table, at[role]) for role in ("user", "item")]
+        known = {} if before is None else {"user": before.users, "item": before.items}
+        ids = [read_ids(table, at[role], known.get(role)) for role in ("user", "item")]
         times = read_times(table, at["time"]) if "time" in at else None
         keep = (ids[0].codes >= 0) & (ids[1].codes >= 0)
         if not keep.all():
@@ -225,7 +226,7 @@ def _as_list(user, items) -> list[Any]:
 
 
 def read_histories(
-    history, roles: dict, item_codes: Callable[[Factorized], np.ndarray], n_items: int
+    history, roles: dict[str, str | int], known_items: Vocabulary
 ) -> tuple[Vocabulary, Interactions]:
     """Users and their histories, from a mapping to lists or from a log.
 
@@ -234,9 +235,8 @@ def read_histories(
     history : mapping of id to list of ids, or data frame
     roles : dict of str to str or int
         Columns of a data frame; "time" is looked for only where there is such a column.
-    item_codes : callable
-        Codes of items, below 0 where they are not known: those are passed over.
-    n_items : int
+    known_items : Vocabulary
+        Other items are passed over, with a warning where they are of the other type.
 
     Raises
     ------
@@ -249,14 +249,14 @@ def read_histories(
         keys = read_ids(as_table(list(history), "history"), 0)
         owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
         users = Factorized(keys.codes[owner], keys.values)
-        items = read_ids(as_table(list(chain(*lists)), "history"), 0)
+        items = read_ids(as_table(list(chain(*lists)), "history"), 0, known_items)
         vocabulary = Vocabulary().fit_counts(keys.values, keys.counts(None))
     elif is_frame(history):
         table = read_table(history)
         if "time" in roles and roles["time"] not in table.names:
             roles = {role: name for role, name in roles.items() if role != "time"}
         at = role_positions(table, roles)
-        users, items = read_ids(table, at["user"]), read_ids(table, at["item"])
+        users, items = read_ids(table, at["user"]), read_ids(table, at["item"], known_items)
         times = read_times(table, at["time"]) if "time" in at else None
         vocabulary = Vocabulary().fit_counts(users.values, users.counts(None))
     else:
@@ -264,8 +264,8 @@ def read_histories(
             "history must be a dict of user to list of items, or a log with the columns of fit, "
             f"got {type(history).__name__}"
         )
-    user, item = _positions(vocabulary, users), item_codes(items)
+    user, item = _positions(vocabulary, users), _positions(known_items, items)
     keep = (user >= 0) & (item >= 0)
-    shape = (vocabulary.n_codes - FIRST_KNOWN, n_items)
+    shape = (vocabulary.n_codes - FIRST_KNOWN, known_items.n_codes - FIRST_KNOWN)
     times = None if times is None else times[keep]
     return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)

@@ -6,18 +6,20 @@ The one place where plain arrays, whose columns have no names, are read by posit
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
+from sklearn.utils.validation import validate_data
 
 from .._validation import check_X, is_frame
 from ..preprocessing._columns import Column, Table, read_table
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._schema import hint
+from ..preprocessing._vocabulary import Vocabulary
 
 # Integers of Arrow as those of pandas that may be missing.
 _NULLABLE = {
@@ -29,8 +31,15 @@ _NULLABLE = {
 }  # fmt: skip
 
 
-def check_log(estimator, X, *, reset: bool):
+def check_log(estimator, X, *, reset: bool, reads: Iterable[str | int] = ()):
     """`check_X`, and what to do with a user x item matrix, which is no log.
+
+    Parameters
+    ----------
+    estimator, X, reset : as in `check_X`
+    reads : iterable of str or int, default=()
+        The columns that the caller reads. Unless `reset`, a frame may lack the others of fit; where
+        one is given by its position it may not, since positions are those of fit.
 
     Raises
     ------
@@ -43,7 +52,18 @@ def check_log(estimator, X, *, reset: bool):
             "and its columns items, pass sk_adrec.retrieval.interactions_from_matrix(X); a dense "
             "array of it would be read as columns of ids."
         )
-    return check_X(estimator, X, reset=reset)
+    reads, known = list(reads), getattr(estimator, "feature_names_in_", ())
+    if reset or not is_frame(X) or not all(isinstance(name, str) for name in reads):
+        return check_X(estimator, X, reset=reset)
+    names = read_table(X).names
+    unread = [name for name in known if name not in names and name not in reads]
+    if not unread or not len(X):
+        return check_X(estimator, X, reset=False)
+    if names != [name for name in known if name not in unread]:
+        # What is wrong is said without those that nobody reads.
+        header = pd.DataFrame(columns=[*names, *unread])
+        validate_data(estimator, header, reset=False, skip_check_array=True)
+    return X
 
 
 def role_positions(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
@@ -114,15 +134,21 @@ def halves(table: Table) -> tuple[list[str], list[str]]:
     return names[:middle], names[middle:]
 
 
-def read_ids(table: Table, position: int) -> Factorized:
+def read_ids(table: Table, position: int, known: Vocabulary | None = None) -> Factorized:
     """A column of ids as distinct values and codes.
+
+    Warns where `known` are ids of the other type, strings or numbers.
 
     Raises
     ------
     TypeError
         If the column holds lists, times or other objects.
     """
-    return factorize(table.column(position), table.describe(position))
+    where = table.describe(position)
+    ids = factorize(table.column(position), where)
+    if known is not None:
+        known.warn_of_other_type(ids.values, where)
+    return ids
 
 
 def read_times(table: Table, position: int) -> np.ndarray:

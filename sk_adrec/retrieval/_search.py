@@ -9,12 +9,16 @@ import pandas as pd
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._validation import check_number
+from ..preprocessing._columns import Table
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._interactions import Interactions
 from ._log import Log, read_histories
 from ._roles import as_series, as_table, read_ids
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
+
+# What a frame of recommendations says of each pair of user and item.
+_ADDED = ("score", "rank", "is_popular")
 
 
 class CatalogueSearch(metaclass=ABCMeta):
@@ -35,7 +39,8 @@ class CatalogueSearch(metaclass=ABCMeta):
         """Positions of the candidates that are in the catalogue; None where all items are."""
         if candidates is None:
             return None
-        codes = self._item_codes(read_ids(as_table(candidates, "candidates", self.item), 0))
+        table = as_table(candidates, "candidates", self.item)
+        codes = self._item_codes(read_ids(table, 0, self._catalogue()))
         return np.unique(codes[codes >= 0])
 
     def similar_items(self, items, k=10):
@@ -57,7 +62,8 @@ class CatalogueSearch(metaclass=ABCMeta):
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
-        codes = self._item_codes(read_ids(as_table(items, "items", self.item), 0))
+        table = as_table(items, "items", self.item)
+        codes = self._item_codes(read_ids(table, 0, self._catalogue()))
         positions = np.full((len(codes), k), -1)
         similarity = np.full((len(codes), k), -np.inf)
         known = np.flatnonzero(codes >= 0)
@@ -88,8 +94,8 @@ class CatalogueSearch(metaclass=ABCMeta):
             If there are not as many items as users.
         """
         check_is_fitted(self)
-        owners = read_ids(as_table(users, "users", self.user), 0)
-        wanted = read_ids(as_table(items, "items", self.item), 0)
+        owners = self._asked_users(as_table(users, "users", self.user), history)
+        wanted = read_ids(as_table(items, "items", self.item), 0, self.log_.items)
         check_consistent_length(owners.codes, wanted.codes)
         histories, row = self._histories(owners, history)
         return histories.contain(row, _positions(self.log_.items, wanted))
@@ -104,21 +110,45 @@ class CatalogueSearch(metaclass=ABCMeta):
     def _item_codes(self, ids: Factorized) -> np.ndarray:
         return _positions(self._catalogue(), ids)
 
+    def _frame_names(self) -> list[str]:
+        """Columns of users and items in a frame of recommendations."""
+        roles = self._pair_roles()
+        for role, name in roles.items():
+            if name in _ADDED:
+                raise ValueError(
+                    f"as_frame=True adds the columns {', '.join(_ADDED)}, but {role}={name!r} is "
+                    "one of them: rename the log's column before fit, or take as_frame=False"
+                )
+        return [name if isinstance(name, str) else role for role, name in roles.items()]
+
     def _user_codes(self, ids: Factorized) -> np.ndarray:
         return _positions(self.log_.users, ids)
 
-    def _roles(self) -> dict[str, str | int]:
-        """Parameter -> the column that it names."""
+    def _pair_roles(self) -> dict[str, str | int]:
+        """Parameter -> the column that it names, of users and items."""
         return {"user": self.user, "item": self.item}
 
+    def _roles(self) -> dict[str, str | int]:
+        """Parameter -> the column that it names, of all that fit reads."""
+        return self._pair_roles()
+
+    def _asked_users(self, table: Table, history) -> Factorized:
+        """The ids in a table of one column.
+
+        Warns where fit's are of another type, unless a given history may speak for new users.
+        """
+        return read_ids(table, 0, self.log_.users if history is None else None)
+
     def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
-        """Histories, and which of them each user has; -1 = none."""
+        """Histories, and which of them each user has; -1 = none.
+
+        Warns where the users of `history` are of another type than those that are asked for.
+        """
         known, row = self.log_.interactions, _positions(self.log_.users, ids)
         if history is None:
             return known, row
-        given_users, given = read_histories(
-            history, self._roles(), lambda items: _positions(self.log_.items, items), known.n_items
-        )
+        given_users, given = read_histories(history, self._roles(), self.log_.items)
+        given_users.warn_of_other_type(ids.values, "users", "history")
         own = _positions(given_users, ids)
         # Those given come first; of the others, only those asked for are copied.
         asked, place = np.unique(row, return_inverse=True)
@@ -177,27 +207,35 @@ class HistorySearch(CatalogueSearch):
             `has_history`) get the most popular items, with their share of all interactions as
             score.
 
-        Or, with `as_frame`, a DataFrame with the columns ``user``, ``item``, ``score``, ``rank``
-        (from 1) and ``is_popular`` (whether the user has no history), without null ids.
+        Or, with `as_frame`, a DataFrame without null ids. Its columns are those of the log that
+        the parameters `user` and `item` name ("user" and "item" where they are positions), then
+        ``score``, ``rank`` (from 1) and ``is_popular`` (whether the user has no history).
 
         Raises
         ------
         ValueError
-            If k is not a positive integer, or `history` lacks a column.
+            If k is not a positive integer, `history` lacks a column, or the log's column of users
+            or items has the name of one that `as_frame` adds.
         TypeError
             If `users` or `candidates` is a single id instead of a list.
+
+        Warns
+        -----
+        UserWarning
+            If ids are strings where those of fit are numbers, or the reverse: none is known then.
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
+        names = self._frame_names() if as_frame else None
         table = as_table(users, "users", self.user)
-        histories, row = self._histories(read_ids(table, 0), history)
+        histories, row = self._histories(self._asked_users(table, history), history)
         allowed = self._allowed(candidates)
         positions, scores = self._search(histories, row, k, exclude_seen, allowed)
-        if not as_frame:
+        if names is None:
             return decode(self._catalogue(), positions), scores
         is_popular = histories.lengths_of(row) == 0
         return lists_as_frame(
-            as_series(table.column(0)), self._catalogue(), positions, scores, is_popular
+            names, as_series(table.column(0)), self._catalogue(), positions, scores, is_popular
         )
 
     def has_history(self, users, *, history=None):
@@ -215,7 +253,8 @@ class HistorySearch(CatalogueSearch):
         ndarray of shape (n,), bool
         """
         check_is_fitted(self)
-        histories, row = self._histories(read_ids(as_table(users, "users", self.user), 0), history)
+        table = as_table(users, "users", self.user)
+        histories, row = self._histories(self._asked_users(table, history), history)
         return histories.lengths_of(row) > 0
 
     def _search(self, histories, row, k, exclude_seen=True, allowed=None):
@@ -264,16 +303,20 @@ def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
     return np.maximum(vocabulary.encode(ids) - np.int32(FIRST_KNOWN), -1)
 
 
-def lists_as_frame(users, catalogue: Vocabulary, positions, scores, is_popular) -> pd.DataFrame:
-    """What `recommend` returns with `as_frame`, from lists of shape (n, k) by position."""
+def lists_as_frame(
+    names: list[str], users, catalogue: Vocabulary, positions, scores, is_popular
+) -> pd.DataFrame:
+    """What `recommend` returns with `as_frame`, from lists of shape (n, k) by position.
+
+    `names` are the columns of users and items.
+    """
     n, k = positions.shape
     kept = (positions >= 0).ravel()
-    return pd.DataFrame(
-        {
-            "user": pd.Series(users).repeat(k)[kept].reset_index(drop=True),
-            "item": decode(catalogue, positions.ravel()[kept]),
-            "score": scores.ravel()[kept],
-            "rank": np.tile(np.arange(1, k + 1), n)[kept],
-            "is_popular": np.repeat(is_popular, k)[kept],
-        }
+    columns = (
+        pd.Series(users).repeat(k)[kept].reset_index(drop=True),
+        decode(catalogue, positions.ravel()[kept]),
+        scores.ravel()[kept],
+        np.tile(np.arange(1, k + 1), n)[kept],
+        np.repeat(is_popular, k)[kept],
     )
+    return pd.DataFrame(dict(zip((*names, *_ADDED), columns)))

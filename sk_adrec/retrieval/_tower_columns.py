@@ -15,6 +15,7 @@ from ..preprocessing._encoded import Encoded, Ragged
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._schema import find_columns
 from ..preprocessing._vocabulary import FIRST_KNOWN
+from ._log import Log
 from ._roles import halves, read_ids, role_positions
 
 
@@ -91,11 +92,19 @@ class TowerColumns:
         """The columns that a tower reads."""
         return [*self.user_features, *self.item_features]
 
-    def ids(self, X) -> tuple[Factorized, Factorized]:
-        """The users and items of the rows of X."""
+    def ids(self, X, log: Log | None = None) -> tuple[Factorized, Factorized]:
+        """The users and items of the rows of X.
+
+        Warns where those of a log are of another type, unless a tower reads the column: the encoder
+        warns then.
+        """
         table = read_table(X)
         names = [str(name) for name in table.names]
-        user, item = (read_ids(table, names.index(name)) for name in (self.user, self.item))
+        known = (None, None) if log is None else (log.users, log.items)
+        user, item = (
+            read_ids(table, names.index(name), None if name in self.encoded else vocabulary)
+            for name, vocabulary in zip((self.user, self.item), known)
+        )
         return user, item
 
     def frame(self, X) -> Any:

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_X
 from ..preprocessing._encoded import Encoded
 from ..preprocessing._vocabulary import FIRST_KNOWN
 from ._base import BaseRetriever
@@ -14,6 +13,7 @@ from ._calibration import N_PAIRS, fit_curve
 from ._held_out import SCORE_K, mean_ndcg, ndcg
 from ._interactions import Interactions
 from ._log import read_labels
+from ._roles import check_log
 from ._top_k import blocks, map_blocks, n_threads
 from ._tower_rows import N_RANKED, Judged, Ranked, without
 from ._tower_search import TowerSearch
@@ -33,7 +33,8 @@ class TowerEvaluation(TowerSearch):
         Parameters
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
-            As in fit; new ids and missing values are fine.
+            As in fit; new ids and missing values are fine. A data frame may lack columns that
+            neither tower reads, other than those of users and items.
 
         Returns
         -------
@@ -43,8 +44,8 @@ class TowerEvaluation(TowerSearch):
             such pair for each of the log's. It is calibrated on pairs that were not learned from.
         """
         check_is_fitted(self)
-        X = check_X(self, X, reset=False)
-        encoded, (users, items) = self._encode(X), self._columns.ids(X)
+        X = check_log(self, X, reset=False, reads=self._columns.used)
+        encoded, (users, items) = self._encode(X), self._columns.ids(X, self.log_)
         target = np.zeros((len(encoded), 3), dtype=np.int64)
         target[:, USER] = self._user_codes(users)
         target[:, ITEM] = np.maximum(self.log_.items.encode(items) - FIRST_KNOWN, -1)
@@ -147,7 +148,8 @@ class TowerEvaluation(TowerSearch):
         Parameters
         ----------
         X, y : as in `fit`
-            Rows that fit has not seen.
+            Rows that fit has not seen; a data frame may lack columns other than those of users, of
+            `user_features` and of items.
         sample_weight : array-like of shape (n_samples,), default=None
             A user counts with the mean weight of its rows.
 
@@ -157,7 +159,12 @@ class TowerEvaluation(TowerSearch):
             0 (with a warning) if no user is left.
         """
         check_is_fitted(self)
-        X, rows, weight = self._check_rows(X, y, sample_weight, reset=False)
+        columns = self._columns
+        reads = (columns.user, columns.item, *columns.user_features)
+        X, rows, weight = self._check_rows(X, y, sample_weight, reset=False, reads=reads)
+        if columns.item in columns.item_features:
+            # Nothing encodes the items of X, which would warn.
+            self.log_.items.warn_of_other_type(rows.items.values, f"Column {columns.item!r}")
         _, target = read_labels(rows.labels, weight, self.classes_)
         users, items = self._user_codes(rows.users), self._item_codes(rows.items)
         pairs = self.log_.interactions
@@ -165,7 +172,7 @@ class TowerEvaluation(TowerSearch):
         target &= ~pairs.contain(users, np.maximum(logged, -1))
 
         def lists(first):
-            asked = self._read_users(self._users_of_rows(X, first), None, "X")
+            asked = self._read_user_rows(self._users_of_rows(X, first))
             return self._search(asked.vectors, asked.histories, SCORE_K)[0]
 
         user, item = rows.users.codes, rows.items.codes

@@ -112,8 +112,10 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
 
     # ---- hooks of BaseTorchEstimator -----------------------------------------------------
 
-    def _check_rows(self, X, y, sample_weight, *, reset):
-        X = check_log(self, X, reset=reset)
+    def _check_rows(self, X, y, sample_weight, *, reset, reads=None):
+        if not reset and reads is None:
+            reads = self._columns.used
+        X = check_log(self, X, reset=reset, reads=reads or ())
         if reset:
             self._columns = TowerColumns.find(
                 X, self.user, self.item, self.user_features, self.item_features, self.user_items
@@ -122,7 +124,7 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
             y = np.full(X.shape[0], self.classes_[1] if hasattr(self, "classes_") else 1)
         y = check_target(y)
         X, y, weight = drop_zero_weight(X, y, check_weight(sample_weight, X, y))
-        users, items = self._columns.ids(X)
+        users, items = self._columns.ids(X, None if reset else self.log_)
         keep = np.flatnonzero((users.codes >= 0) & (items.codes >= 0))
         if len(keep) < len(y):
             X, y, weight = _safe_indexing(X, keep), y[keep], weight[keep]

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_number
 from ._interactions import Interactions
-from ._roles import as_table, read_ids
+from ._roles import as_table
 from ._search import exact_popularity, lists_as_frame
 from ._top_k import blocks, decode, map_blocks, n_threads, top_k
 from ._tower_vectors import TowerVectors
@@ -54,27 +54,35 @@ class TowerSearch(TowerVectors):
             is known (ids that are new, or below `min_frequency`, without a known attribute) come
             last, by popularity.
 
-        Or, with `as_frame`, a DataFrame with the columns ``user`` (the row number where there is
-        no id), ``item``, ``score``, ``rank`` (from 1) and ``is_popular`` (whether it is
-        popularity), without null ids.
+        Or, with `as_frame`, a DataFrame without null ids. Its columns are those of the log that
+        the parameters `user` (the row number where there is no id) and `item` name ("user" and
+        "item" where they are positions), then ``score``, ``rank`` (from 1) and ``is_popular``
+        (whether it is popularity).
 
         Raises
         ------
         ValueError
-            If k is not a positive integer, a column of the user's is missing, or `history` is
-            given to a model that does not read it.
+            If k is not a positive integer, a column of the user's is missing, `history` is given to
+            a model that does not read it, or the log's column of users or items has the name of
+            one that `as_frame` adds.
         TypeError
             If `users` or `candidates` is a single id instead of a list.
+
+        Warns
+        -----
+        UserWarning
+            If ids are strings where those of fit are numbers, or the reverse: none is known then.
         """
         check_is_fitted(self)
         check_number("k", k, 1, integer=True)
+        names = self._frame_names() if as_frame else None
         asked = self._read_users(users, history, "users")
         allowed = self._allowed(candidates)
         seen = asked.histories if exclude_seen else None
         positions, scores = self._search(asked.vectors, seen, k, allowed, asked.popular)
-        if not as_frame:
+        if names is None:
             return decode(self._items, positions), scores
-        return lists_as_frame(asked.ids, self._items, positions, scores, asked.popular)
+        return lists_as_frame(names, asked.ids, self._items, positions, scores, asked.popular)
 
     def has_history(self, users, *, history=None):
         """Whether `recommend` knows users, or falls back on popularity.
@@ -91,7 +99,8 @@ class TowerSearch(TowerVectors):
         ndarray of shape (n,), bool
         """
         check_is_fitted(self)
-        codes, histories = self._of_ids(read_ids(as_table(users, "users", self.user), 0), history)
+        table = as_table(users, "users", self.user)
+        codes, histories = self._of_ids(self._asked_users(table, history), history)
         return (codes >= 0) | (histories.lengths > 0)
 
     def _search(self, vectors, seen, k, allowed=None, popular=None):

@@ -101,7 +101,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
             )
         if not is_frame(X):
             table = as_table(X, name)
-            codes, histories = self._of_ids(read_ids(table, 0), history)
+            codes, histories = self._of_ids(self._asked_users(table, history), history)
             rows = self._rows_of_known(codes)
             vectors = self._vectors(self._with_items(rows, histories), "users")
             return Users(
@@ -111,6 +111,13 @@ class TowerVectors(CatalogueSearch, TowerRows):
                 vectors,
                 (codes < 0) & (histories.lengths == 0),
             )
+        # The encoder warns of ids of another type in a column that the tower reads.
+        is_read = self._columns.user in self._columns.user_features
+        known = None if is_read or history is not None else self.log_.users
+        return self._read_user_rows(X, history, known)
+
+    def _read_user_rows(self, X, history=None, known: Vocabulary | None = None) -> Users:
+        """Users by rows of their features; warns where their ids are of another type than known."""
         rows, table = self._rows_of(X, "user"), read_table(X)
         names, n = [str(name) for name in table.names], table.n_rows
         owner, codes = np.arange(n), np.full(n, -1)
@@ -118,7 +125,7 @@ class TowerVectors(CatalogueSearch, TowerRows):
         if self._columns.user in names:
             position = names.index(self._columns.user)
             owner = as_series(table.column(position))
-            codes, histories = self._of_ids(read_ids(table, position), history)
+            codes, histories = self._of_ids(read_ids(table, position, known), history)
         vectors = self._vectors(self._with_items(rows, histories), "users")
         return Users(owner, codes, histories, vectors, np.zeros(n, dtype=bool))
 
@@ -170,7 +177,8 @@ class TowerVectors(CatalogueSearch, TowerRows):
             names = [str(name) for name in read_table(items).names]
             if columns.item not in names:
                 raise ValueError(f"items must have the column of item={columns.item!r}")
-            ids = read_ids(read_table(items), names.index(columns.item))
+            known_items = None if columns.item in columns.item_features else self.log_.items
+            ids = read_ids(read_table(items), names.index(columns.item), known_items)
             rows = self._rows_of(items, "item")
         else:
             ids = read_ids(as_table(items, "items", self.item), 0)

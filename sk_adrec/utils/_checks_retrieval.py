@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -34,9 +36,10 @@ def check_recommend(estimator):
             if exclude_seen and set(row) & seen[user]:
                 raise AssertionError(f"exclude_seen=True, but user {user!r} has some of {row}")
     frame = model.recommend(users, k=5, exclude_seen=False, as_frame=True)
-    if not {"user", "item", "score", "rank"} <= set(frame.columns):
-        raise AssertionError(f"as_frame=True should name user, item, score, rank: {frame.columns}")
-    if frame["item"].tolist() != found.ravel().tolist():
+    expected = [model.user, model.item, "score", "rank"]
+    if not {*expected} <= set(frame.columns):
+        raise AssertionError(f"as_frame=True should have {expected}, got {list(frame.columns)}")
+    if frame[model.item].tolist() != found.ravel().tolist():
         raise AssertionError("as_frame=True should hold the same items")
 
 
@@ -83,6 +86,75 @@ def check_positives_only(estimator):
         quick(estimator).fit(X, np.full(len(X), "click"))
 
 
+def check_retriever_columns(estimator):
+    """Rows to predict may lack columns that nobody reads; otherwise they have those of fit."""
+    X, y = frame_and_clicks(400)
+    model = quick(estimator).fit(X[:200], y[:200])
+    if list(model.feature_names_in_) != list(X.columns) or model.n_features_in_ != X.shape[1]:
+        raise AssertionError("feature_names_in_ and n_features_in_ should describe fit's columns")
+    # Any column that a parameter names may be read.
+    values = model.get_params().values()
+    lists = [value if isinstance(value, list | tuple) else [value] for value in values]
+    pairs = X[[name for name in X if any(name in named for named in lists)]]
+    assert_same(output(model, pairs), output(model, X), "Rows without columns that nobody reads")
+    if model.score(pairs[200:], y[200:]) != model.score(X[200:], y[200:]):
+        raise AssertionError("score should not depend on columns that nobody reads")
+    wrong = {
+        "Columns in another order": (X[X.columns[::-1]], "order"),
+        "Some columns in another order": (pairs[pairs.columns[::-1]], "order"),
+        "A column under another name": (X.rename(columns={"price": "prize"}), "prize"),
+        "No column of users": (X.drop(columns=model.user), model.user),
+        "No column of items": (pairs.drop(columns=model.item), model.item),
+        "A column too many": (X.assign(more=1.0), "more"),
+    }
+    for what, (frame, pattern) in wrong.items():
+        for method in (model.predict_proba, model.score):
+            with expect_error(ValueError, f"{what}, {method.__name__}", pattern):
+                method(frame)
+
+
+def check_retriever_ids_of_other_type(estimator):
+    """Numbers where fit saw strings, or the reverse, are unknown, and that is said; others not."""
+    X, y = frame_and_clicks(200)
+    roles = (estimator.user, estimator.item)
+    numbers = X.assign(**{name: X[name].astype("category").cat.codes for name in roles})
+    for fitted, asked in ((X, numbers), (numbers, X)):
+        model = quick(estimator).fit(fitted, y)
+        for what, call, n_expected in _calls_by_id(model, asked, y):
+            said = _said_of_type(call)
+            if len(said) != n_expected:
+                raise AssertionError(
+                    f"{what} of ids of another type should warn {n_expected} times, got {said}"
+                )
+        unknown = fitted.assign(**{name: fitted[name] + fitted[name] for name in roles})
+        for what, call, _ in _calls_by_id(model, unknown, y):
+            if said := _said_of_type(call):
+                raise AssertionError(f"{what} of unknown ids needs no warning, got {said}")
+
+
+def _calls_by_id(model, X, y):
+    """(Name, call, number of its arguments or columns that hold ids) of what reads ids."""
+    users, items = X[model.user][:3], X[model.item][:3]
+    return (
+        ("predict_proba", lambda: model.predict_proba(X), 2),
+        ("score", lambda: model.score(X, y), 2),
+        ("recommend", lambda: model.recommend(users), 1),
+        ("candidates", lambda: model.recommend([None], candidates=items), 1),
+        ("similar_items", lambda: model.similar_items(items), 1),
+        ("has_history", lambda: model.has_history(users), 1),
+        ("has_seen", lambda: model.has_seen(users, items), 2),
+    )
+
+
+def _said_of_type(call):
+    """Warnings about the type of ids in a call."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    said = [str(warning.message) for warning in caught]
+    return [text for text in said if "where fit saw" in text]
+
+
 def check_retriever_failed_fit(estimator):
     """A fit that raises leaves the model as it was; parameters are named in messages."""
     X, y = frame_and_clicks(300)
@@ -106,7 +178,7 @@ def check_retriever_score(estimator):
     frame = model.recommend(users, k=10, as_frame=True)
     held_out = pd.DataFrame(
         {
-            name: frame[{model.user: "user", model.item: "item"}.get(name, "rank")]
+            name: frame[name]
             if name in (model.user, model.item)
             else X[name].iloc[np.zeros(len(frame), dtype=int)].to_numpy()
             for name in X

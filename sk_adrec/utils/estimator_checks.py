@@ -63,7 +63,9 @@ from ._checks_retrieval import (
     check_positives_only,
     check_recommend,
     check_recommend_shortfall,
+    check_retriever_columns,
     check_retriever_failed_fit,
+    check_retriever_ids_of_other_type,
     check_retriever_integer_ids,
     check_retriever_score,
 )
@@ -195,12 +197,19 @@ _MULTITASK: tuple[Check, ...] = (
     check_calibrated_labels,
 )
 # A retriever need not look at columns that it does not name.
-_ALL_COLUMNS = (check_failed_fit, check_infinity_raises, check_numeric_ids_warn)
+_ALL_COLUMNS = (
+    check_failed_fit,
+    check_infinity_raises,
+    check_numeric_ids_warn,
+    check_column_names,
+)
 _RETRIEVER: tuple[Check, ...] = (
     check_recommend,
     check_recommend_shortfall,
     check_retriever_integer_ids,
     check_positives_only,
+    check_retriever_columns,
+    check_retriever_ids_of_other_type,
     check_retriever_failed_fit,
     check_retriever_score,
     check_string_labels,

@@ -149,6 +149,27 @@ def test_forms_of_rows(form):
     assert [metric(name)(recommended, make(relevant), 3) for name in NAMES] == expected
 
 
+SETS = {
+    "list of sets": lambda r: [set(x) for x in r],
+    "frozensets": lambda r: tuple(map(frozenset, r)),
+    "sets and lists": lambda r: [set(r[0]), *r[1:]],
+    "keys of dicts": lambda r: [dict.fromkeys(x).keys() for x in r],
+    "object array": lambda r: np.array([set(x) for x in r], dtype=object),
+    "as groupby gives them": lambda r: pd.Series(r).explode().groupby(level=0).agg(set),
+}
+
+
+@pytest.mark.parametrize("form", SETS)
+@pytest.mark.parametrize("convert", [int, str])
+def test_relevant_items_may_be_sets(form, convert):
+    recommended, relevant = [[1, 2, 3], [4, 5, 6], [7, 8, 9]], [[3, 9, 2], [4], [1, 8]]
+    recommended, relevant = ([[*map(convert, x)] for x in r] for r in (recommended, relevant))
+    for name in NAMES:
+        expected = metric(name)(recommended, relevant, 3)
+        assert metric(name)(recommended, SETS[form](relevant), 3) == expected
+    assert metrics.recall_at_k([["a"], ["b"]], [{"a", None}, set()], 1) == 1.0
+
+
 @pytest.mark.parametrize(
     "relevant",
     [
@@ -238,7 +259,9 @@ def test_the_warning_points_at_the_caller():
         (([[1]], [1], 0), ValueError, r"k must be an integer in \[1, inf\), got 0"),
         (([[1]], [1], 2.0), ValueError, r"k must be an integer in \[1, inf\), got 2.0"),
         (([[{1}]], [1]), TypeError, "recommended: argument must be a string, a number"),
-        (([[1]], [{1}]), TypeError, "relevant: argument must be.*got set"),
+        (([{1}], [1]), TypeError, "recommended must hold lists.*got a set, which has no order"),
+        ((pd.Series([{1, 2}]), [1]), TypeError, "recommended must hold lists.*got a set"),
+        (([[1]], [[{1}]]), TypeError, "relevant: argument must be a string, a number"),
     ],
 )
 def test_errors(arguments, error, message):

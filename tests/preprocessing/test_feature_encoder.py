@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import lightgbm as lgb
 import numpy as np
@@ -310,3 +311,41 @@ def test_a_list_column_that_holds_values_later(X):
     encoder = make_encoder().fit(X)
     with pytest.raises(TypeError, match=r"Column 'history' .*held lists in fit"):
         encoder.transform(X.assign(history=[1, 2, 3, 4]))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_ids_of_another_type_warn(library):
+    X = pd.DataFrame({"user_id": [5, 6], "ad": ["5", "6"]})
+    encoder = FeatureEncoder(categorical_features=["user_id"]).set_output(transform="pandas").fit(X)
+    other = X.astype({"user_id": str, "ad": int})
+    unknown = X.assign(user_id=[7, 8], ad=["7", None])
+    if library == "polars":
+        other, unknown = pl.from_pandas(other), pl.from_pandas(unknown)
+    with pytest.warns(UserWarning, match="holds") as caught:
+        found = encoder.transform(other)
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == 2
+    assert "'user_id'" in said[0]
+    assert "holds strings where fit saw numbers" in said[0]
+    assert "Convert them with pandas.to_numeric" in said[0]
+    assert "'ad'" in said[1]
+    assert "holds numbers where fit saw strings" in said[1]
+    assert "Convert them with .astype(str)" in said[1]
+    assert (found == "<unknown>").all(axis=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.transform(unknown)
+        encoder.transform(X)
+        # Buckets go by the text of ids: there both are the same.
+        hashed = FeatureEncoder(n_buckets=50, categorical_features=["user_id"]).fit(X)
+        np.testing.assert_array_equal(hashed.transform(other), hashed.transform(X))
+
+
+@pytest.mark.parametrize("values", [["1", "2"], ["1.5", "abc"], [1.0, "2"], ["1", None]])
+@pytest.mark.parametrize("numeric", ["passthrough", "standardize", "log", "quantile", "bins"])
+def test_text_in_a_column_of_numbers_raises(values, numeric):
+    encoder = FeatureEncoder(numeric=numeric).fit(pd.DataFrame({"price": [1.0, 2.0]}))
+    for dtype in (object, None, "category"):
+        column = pd.Series(values, dtype=dtype)
+        with pytest.raises(TypeError, match=r"Column 'price' .*was numeric in fit.*to_numeric"):
+            encoder.transform(pd.DataFrame({"price": column}))

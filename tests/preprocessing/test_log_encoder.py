@@ -591,9 +591,21 @@ def test_integers_that_look_like_ids_warn():
 def test_numbers_where_strings_were_warn_and_are_unknown(n_copies):
     encoder = LogEncoder().fit(pd.DataFrame({"s": ["5", "6"]}))
     later = pd.DataFrame({"s": [5, 6] * n_copies})
-    with pytest.warns(UserWarning, match=r"Column 's' \(dtype int64\).*astype"):
+    with pytest.warns(UserWarning, match=r"Column 's' \(dtype int64\) holds numbers.*astype"):
         encoded = encoder.transform(later)
     assert set(encoded.categorical[:, 0]) == {1}
+
+
+def test_strings_where_numbers_were_warn_before_they_grow():
+    encoder = LogEncoder(categorical_features=["x"]).fit(pd.DataFrame({"x": [5, 6]}))
+    later = pd.DataFrame({"x": ["5", "6"]})
+    message = (
+        r"'x' .* holds strings where fit saw numbers: .* \(\"5\" is not 5\).*pandas.to_numeric"
+    )
+    for method in (encoder.transform, encoder.grow):
+        with pytest.warns(UserWarning, match=message):
+            method(later)
+    assert encoder.cardinality("x") == 6
 
 
 @pytest.mark.parametrize("n_copies", [1, 100])

@@ -1,6 +1,7 @@
 """What every retriever does with a log: ids, histories, candidates, probabilities, files."""
 
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -118,17 +119,38 @@ def test_users_without_history_get_the_most_popular_and_are_flagged(model):
         np.testing.assert_allclose(values, count[row] / len(log))
     assert model.has_history(users).tolist() == [True, False, False]
     frame = model.recommend(users, k=3, as_frame=True)
-    assert frame.columns.tolist() == ["user", "item", "score", "rank", "is_popular"]
+    assert frame.columns.tolist() == ["user_id", "item_id", "score", "rank", "is_popular"]
     assert frame["is_popular"].tolist() == [False] * 3 + [True] * 6
     assert frame["rank"].tolist() == [1, 2, 3] * 3
-    assert frame["item"].tolist() == found.ravel().tolist()
+    assert frame["item_id"].tolist() == found.ravel().tolist()
 
 
 def test_frame_leaves_out_the_shortfall(model):
     log = make_log()
     frame = model.fit(log).recommend(["u00"], k=50, as_frame=True)
     assert len(frame) == 30 - len(history_of(log, "u00"))
-    assert frame["item"].notna().all()
+    assert frame["item_id"].notna().all()
+
+
+def test_frames_have_the_names_of_the_log(model):
+    log = make_log()
+    names = {"user_id": "household_id", "item_id": "product_id"}
+    renamed = clone(model).set_params(user="household_id", item="product_id")
+    frame = renamed.fit(log.rename(columns=names)).recommend(["u00"], k=3, as_frame=True)
+    assert frame.columns.tolist() == ["household_id", "product_id", "score", "rank", "is_popular"]
+    expected = model.fit(log).recommend(["u00"], k=3, as_frame=True)
+    pd.testing.assert_frame_equal(frame, expected.rename(columns=names))
+    by_position = clone(model).set_params(user=0, item=1).fit(log)
+    frame = by_position.recommend(["u00"], k=3, as_frame=True)
+    assert frame.columns.tolist() == ["user", "item", "score", "rank", "is_popular"]
+
+
+def test_frames_cannot_name_two_columns_alike(model):
+    model.set_params(item="rank").fit(make_log().rename(columns={"item_id": "rank"}))
+    assert model.recommend(["u00"], k=3)[0].shape == (1, 3)
+    message = "as_frame=True adds the columns score, rank, is_popular, but item='rank' is one"
+    with pytest.raises(ValueError, match=message):
+        model.recommend(["u00"], k=3, as_frame=True)
 
 
 def test_a_given_history_serves_new_users_like_known_ones(model):
@@ -252,6 +274,65 @@ def test_not_fitted(model):
             method(["a"])
 
 
+def said_of_type(call):
+    """What a call says of the type of ids."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [str(warning.message) for warning in caught]
+
+
+def test_ids_of_another_type_are_said(model):
+    log = make_log()
+    numbers = log.apply(lambda column: column.str[1:].astype(int))
+    model.fit(log)
+    (said,) = said_of_type(lambda: model.recommend([5]))
+    assert said == (
+        "Column 'users' (dtype int64) holds numbers where fit saw strings: none of them is an id "
+        'that fit knows (5 is not "5"). Convert them with .astype(str).'
+    )
+    (said,) = said_of_type(lambda: model.predict_proba(log.assign(item_id=numbers["item_id"])))
+    assert said.startswith("Column 'item_id' (dtype int64) holds numbers where fit saw strings")
+    (said,) = said_of_type(lambda: model.score(log.assign(item_id=numbers["item_id"])))
+    assert said.startswith("Column 'item_id' (dtype int64) holds numbers where fit saw strings")
+    model.fit(numbers)
+    (said,) = said_of_type(lambda: model.recommend(pd.Series(["5"], name="household")))
+    assert said.startswith("Column 'household' ")
+    assert "holds strings where fit saw numbers" in said
+    assert said.endswith('that fit knows ("5" is not 5). Convert them with pandas.to_numeric.')
+    for asked in ([5], [5.0], [99], [None], [99, "5"], pd.Series([], dtype=str)):
+        assert not said_of_type(lambda asked=asked: model.recommend(asked))
+
+
+def test_more_rows_with_ids_of_another_type_are_said(model):
+    log = make_log()
+    numbers = log.apply(lambda column: column.str[1:].astype(int))
+    said = said_of_type(lambda: model.fit(log).partial_fit(numbers))
+    assert [text.split(":")[0] for text in said] == [
+        "Column 'user_id' (dtype int64) holds numbers where fit saw strings",
+        "Column 'item_id' (dtype int64) holds numbers where fit saw strings",
+    ]
+
+
+def test_histories_of_another_type_are_said(model):
+    model.fit(make_log())
+    items = ["i00", "i01"]
+    for history in ({"new": items}, {}, {"new": []}):
+        assert not said_of_type(lambda history=history: model.recommend(["new"], history=history))
+    # Users that fit has not seen may be of any type.
+    assert not said_of_type(lambda: model.recommend([5], history={5: items}))
+    for asked, users in ((["5"], [5]), ([5], ["5"])):
+        history = pd.DataFrame({"user_id": users * 2, "item_id": items})
+        for given in (history, {users[0]: items}):
+            (said,) = said_of_type(
+                lambda given=given, asked=asked: model.recommend(asked, history=given)
+            )
+            assert said.startswith("users holds ")
+            assert "where history saw " in said
+    (said,) = said_of_type(lambda: model.recommend(["new"], history={"new": [0, 1]}))
+    assert said.startswith("Column 'history' (dtype int64) holds numbers where fit saw strings")
+
+
 # ---- the log ----------------------------------------------------------------------------------
 
 
@@ -279,6 +360,46 @@ def test_plain_arrays_are_read_by_position_with_a_warning(model):
     assert [f"i{k:02}" for k in found[0]] == by_name[0].tolist()
     with pytest.warns(UserWarning, match="by position"):
         model.predict_proba(array)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_rows_to_predict_need_only_users_and_items(model, library):
+    log = make_log().assign(age=3.0, week=range(600))[["age", "user_id", "week", "item_id"]]
+    if "time" in model.get_params():
+        model.set_params(time="week")
+    pairs = log[["user_id", "item_id"]]
+    if library == "polars":
+        polars = pytest.importorskip("polars")
+        log, pairs = polars.from_pandas(log), polars.from_pandas(pairs)
+    model.fit(log[:500])
+    np.testing.assert_array_equal(model.predict_proba(pairs), model.predict_proba(log))
+    assert model.score(pairs[500:]) == model.score(log[500:]) > 0
+    for X, message in (
+        (pairs[["user_id"]], "yet now missing:\n- item_id\n$"),
+        (pairs[["item_id", "user_id"]], "in the same order"),
+        (
+            pairs.rename({"item_id": "item"})
+            if library == "polars"
+            else pairs.set_axis(["user_id", "item"], axis=1),
+            "unseen at fit time:\n- item\n",
+        ),
+    ):
+        for method in (model.predict_proba, model.score):
+            with pytest.raises(ValueError, match=message):
+                method(X)
+    if "time" in model.get_params():
+        with pytest.raises(ValueError, match=r"yet now missing:\n- week\n$"):
+            model.partial_fit(pairs)
+        lean = clone(model).fit(log[:400]).partial_fit(log[["user_id", "week", "item_id"]][400:500])
+        np.testing.assert_array_equal(lean.predict(pairs), model.predict(pairs))
+
+
+def test_columns_by_position_need_all_columns(model):
+    """Positions are those of fit."""
+    log = make_log().assign(age=3.0)[["age", "user_id", "item_id"]]
+    model.set_params(user=1, item=2).fit(log)
+    with pytest.raises(ValueError, match=r"yet now missing:\n- age"):
+        model.predict_proba(log[["user_id", "item_id"]])
 
 
 def test_rows_without_ids_are_left_out(model):
@@ -525,8 +646,8 @@ def test_large_ids_beside_missing_ones_stay_apart(library, model):
     model.fit(log)
     for asked in (ids, users):
         found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)
-        assert found["user"][:2].tolist() == users[:2]
-        assert pd.isna(found["user"][2])
+        assert found["user_id"][:2].tolist() == users[:2]
+        assert pd.isna(found["user_id"][2])
     history = {7: [2**53, None], 8: [2**53 + 1, None]}
     assert model.has_seen([7, 8, 7], [2**53, 2**53 + 1, 2**53 + 1], history=history).tolist() == [
         True, True, False,

@@ -1,6 +1,7 @@
 """TwoTowerRetriever: planted taste, losses, the logQ correction, cold starts, catalogues."""
 
 import pickle
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -413,7 +414,7 @@ def test_set_catalogue_messages(with_attributes):
         with_attributes.set_catalogue(pd.DataFrame({"kind": ["k1"]}))
     numbers = pd.DataFrame({"item_id": [-1], "kind": ["k1"], "tags": [["k1"]]})
     with (
-        pytest.warns(UserWarning, match="holds strings where fit saw numbers"),
+        pytest.warns(UserWarning, match="holds numbers where fit saw strings"),
         pytest.raises(ValueError, match="An item has the id -1"),
     ):
         with_attributes.set_catalogue(numbers)
@@ -484,8 +485,50 @@ def test_held_out_rows_as_arguments_and_score(log):
     assert len(model.validation_scores_) == model.n_iter_
     assert model.score(valid) > 3 * 0.03
     found = model.recommend(["u1"], k=10, as_frame=True)
-    held_out = valid.iloc[:10].assign(user_id="u1", item_id=found["item"].to_numpy())
+    held_out = valid.iloc[:10].assign(user_id="u1", item_id=found["item_id"].to_numpy())
     assert model.score(held_out) == pytest.approx(1)
+
+
+def test_rows_to_predict_need_only_what_towers_read(with_attributes, log):
+    model, read = with_attributes, ["user_id", "item_id", "taste", "kind", "tags"]
+    np.testing.assert_array_equal(model.predict_proba(log[read]), model.predict_proba(log))
+    held_out = log[["user_id", "item_id", "taste"]].assign(item_id=np.roll(log["item_id"], 1))
+    full = log.assign(item_id=held_out["item_id"])
+    assert model.score(held_out) == model.score(full) > 0
+    for method, X in ((model.predict_proba, held_out), (model.partial_fit, log[read[:-1]])):
+        with pytest.raises(ValueError, match=r"yet now missing:\n- (kind\n- )?tags\n$"):
+            method(X)
+    with pytest.raises(ValueError, match=r"yet now missing:\n- taste\n$"):
+        model.score(log[["user_id", "item_id"]])
+
+
+@pytest.mark.parametrize("user_features", [["user_id", "taste"], ["taste"]])
+@pytest.mark.parametrize("item_features", [["item_id", "kind"], ["kind"]])
+def test_ids_of_another_type_are_said_once(log, user_features, item_features):
+    model = TwoTowerRetriever(
+        user_features=user_features, item_features=item_features, grow_vocabulary=True,
+        **{**QUICK, "max_epochs": 1},
+    ).fit(log)  # fmt: skip
+    numbers = log.assign(
+        user_id=log["user_id"].str[1:].astype(int), item_id=log["item_id"].str[1:].astype(int)
+    )
+    of_users, of_items = numbers[["user_id", "taste"]], numbers[["item_id", "kind"]]
+    for call, columns in (
+        (lambda: model.recommend([5]), ["users"]),
+        (lambda: model.recommend(of_users), ["user_id"]),
+        (lambda: model.user_embeddings(of_users), ["user_id"]),
+        (lambda: model.has_history([5]), ["users"]),
+        (lambda: model.predict_proba(numbers), ["item_id", "user_id"]),
+        (lambda: model.score(numbers), ["item_id", "user_id"]),
+        (lambda: clone(model).fit(log, X_val=numbers), ["item_id", "user_id"]),
+        (lambda: pickle.loads(pickle.dumps(model)).set_catalogue(of_items), ["item_id"]),
+        (lambda: pickle.loads(pickle.dumps(model)).partial_fit(numbers), ["item_id", "user_id"]),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call()
+        said = [str(w.message) for w in caught if "holds numbers where fit saw" in str(w.message)]
+        assert sorted(text.split("'")[1] for text in said) == columns
 
 
 def test_partial_fit_adds_users_items_and_vectors(log):
@@ -512,7 +555,7 @@ def test_large_ids_of_users_beside_missing_ones_stay_apart(library, log):
     if library == "polars":
         frame = pytest.importorskip("polars").from_pandas(frame)
     for asked in (frame, frame["user_id"]):
-        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user"]
+        found = model.recommend(asked, k=1, exclude_seen=False, as_frame=True)["user_id"]
         assert found[:2].tolist() == users[:2]
         assert pd.isna(found[2])
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from sk_adrec import HSTUNextItem, SASRecNextItem, losses
 from sk_adrec.losses import SampledSoftmaxLoss, SoftmaxLoss
 from sk_adrec.nn import Batch, Lists, PackedLists
-from sk_adrec.sequential import _base, leave_last_out, make_prefixes
+from sk_adrec.sequential import _catalogue, leave_last_out, make_prefixes
 from sk_adrec.sequential._ranks import places, top
 from sk_adrec.utils._checks_next_item import history_rows
 
@@ -261,11 +261,11 @@ def test_bad_input_is_refused_and_leaves_nothing(X, y, params, error, message):
 
 def test_probabilities_that_do_not_fit_into_memory(monkeypatch):
     model = quick().fit(ROWS[["h"]], ["a", "b"])
-    monkeypatch.setattr(_base.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(_catalogue.os, "sysconf", lambda name: 1)
     with pytest.raises(MemoryError, match=r"2 items for 2 rows would take 0.0 GiB.*recommend"):
         model.predict_proba(ROWS[["h"]])
     with pytest.raises(MemoryError, match=r"3,000,000 items for 100,000 rows .* 1,117.6 GiB"):
-        _base._check_memory(100_000, 3_000_000, 4)
+        _catalogue._check_memory(100_000, 3_000_000, 4)
 
 
 # ---- training ------------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_blocks_of_scores_do_not_matter(monkeypatch):
     X, y = history_rows(50)
     model = quick().fit(X, y)
     expected = model.recommend(X, 4), model.predict_proba(X), model.score(X, y)
-    monkeypatch.setattr(_base, "_SCORES_AT_ONCE", 7 * 20)
+    monkeypatch.setattr(_catalogue, "_SCORES_AT_ONCE", 7 * 20)
     got = model.recommend(X, 4), model.predict_proba(X), model.score(X, y)
     assert_array_equal(got[0][0], expected[0][0])
     assert_allclose(got[1], expected[1], rtol=1e-5)

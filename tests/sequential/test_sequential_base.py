@@ -11,7 +11,7 @@ from sk_adrec import HSTUNextItem, SASRecNextItem, losses
 from sk_adrec.losses import SampledSoftmaxLoss, SoftmaxLoss
 from sk_adrec.nn import Batch, Lists, PackedLists
 from sk_adrec.sequential import _catalogue, leave_last_out, make_prefixes
-from sk_adrec.sequential._ranks import places, top
+from sk_adrec.sequential._ranks import OUT, places, top
 from sk_adrec.utils._checks_next_item import history_rows
 
 QUICK = {"embedding_dim": 8, "dropout": 0.0, "id_dropout": 0.0, "lr": 0.01, "random_state": 0}
@@ -123,7 +123,7 @@ def test_places_and_top_agree_with_sorting_where_scores_are_equal():
     place = places(torch.from_numpy(scores), torch.from_numpy(y)).numpy()
     for row in range(200):
         out = y[row] < 0 or np.isneginf(scores[row, y[row]])
-        assert place[row] == (13 if out else 1 + order[row].tolist().index(y[row]))
+        assert place[row] == (OUT if out else 1 + order[row].tolist().index(y[row]))
 
 
 # ---- from a log to rows --------------------------------------------------------------------------

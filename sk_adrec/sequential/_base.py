@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from dataclasses import astuple
 
@@ -16,15 +15,14 @@ from .._validation import check_choice, check_number
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._vocabulary import FIRST_KNOWN, concatenate, kind_of_values
+from ..preprocessing._vocabulary import concatenate
 from ._catalogue import CatalogueRanker, K
+from ._checks import check_alike, check_one_kind, warn_of_held_out
 from ._events import Events, Roles, find_roles, read_events
 from ._network import NextItemLoss, NextItemNetwork, Settings
 
 # loss="auto": catalogues up to this size get the full softmax.
 _FULL_SOFTMAX = 20_000
-# A held-out item that was seen before can not be recommended: above this share something is wrong.
-_MANY_REPEATS = 0.2
 _COSINE_TEMPERATURE = 0.05
 
 
@@ -107,6 +105,7 @@ class BaseNextItem(CatalogueRanker):
         roles = Roles(*self._roles)
         lengths = np.diff(events.offsets)
         targets = factorize(y, "y")
+        check_one_kind(targets.values, "y")
         counts = targets.counts(y_weight)
         if roles.history is None:
             encoder.fit(pd.DataFrame({roles.item: y}), y_weight)
@@ -114,20 +113,12 @@ class BaseNextItem(CatalogueRanker):
             encoder.fit(events.frame(), np.repeat(x_weight, lengths))
             column = events.columns[roles.item]
             items = factorize(column, f"Column {roles.item!r}")
-            self._check_same_kind(items, targets, roles)
+            check_one_kind(items.values, f"Column {roles.item!r}")
+            check_alike(targets.values, items.values, "y", f"column {roles.item!r} does")
             merged = factorize(concatenate([items.values, targets.values]), roles.item)
             both = np.concatenate([items.counts(np.repeat(x_weight, lengths)), counts])
             encoder.vocabularies_[roles.item].fit_counts(merged.values, merged.counts(both))
         self.encoder_ = encoder
-
-    @staticmethod
-    def _check_same_kind(items: Factorized, targets: Factorized, roles: Roles) -> None:
-        kinds = kind_of_values(items.values), kind_of_values(targets.values)
-        if set(kinds) >= {"string", "number"}:
-            raise ValueError(
-                f"y must hold items as column {roles.item!r} does, got a {kinds[1]} and lists of "
-                f'{kinds[0]}s ("5" is not 5). Convert one of them with astype.'
-            )
 
     def _encode(self, X) -> Encoded:
         return self._encode_events(read_events(X, Roles(*self._roles)))
@@ -150,7 +141,14 @@ class BaseNextItem(CatalogueRanker):
         return Encoded(nothing, nothing.astype(np.int32), sequences)
 
     def _encode_target(self, y, weight, *, reset):
-        return self._vocabulary.transform(y).astype(np.int64)
+        targets = factorize(y, "y")
+        self._check_targets(targets)
+        return self._vocabulary.encode(targets).astype(np.int64)
+
+    def _check_targets(self, targets: Factorized) -> None:
+        column = Roles(*self._roles).history
+        source = "y of fit did" if column is None else f"column {column!r} does"
+        check_alike(targets.values, self._vocabulary.values, "y", source)
 
     def _training_rows(self, encoded, target, weight, train, valid):
         if valid is not None and self.train_positions == "all":
@@ -158,13 +156,24 @@ class BaseNextItem(CatalogueRanker):
             target, train = target.copy(), None
             target[valid] = 0
         rows = _rows(encoded, target, weight, train, self.dtype)
-        lengths = encoded.sequences[self._item].lengths
-        states = np.minimum(lengths, self.max_len) + 1 if self.train_positions == "all" else [1.0]
-        states = np.broadcast_to(states, len(lengths))
-        if train is not None:
-            states, weight = states[train], weight[train]
-        self._states_per_row = float(np.average(states, weights=weight))
+        self._states_per_row = self._mean_states(encoded, weight, train)
         return rows
+
+    def _mean_states(self, encoded, weight, rows) -> float:
+        """Mean number of states that `rows` have in training; by parameters of the fit."""
+        fitted = self._params_of_fit
+        if fitted["train_positions"] == "last":
+            return 1.0
+        lengths = encoded.sequences[self._item].lengths
+        states = np.minimum(lengths, fitted["max_len"]) + 1
+        if rows is not None:
+            states, weight = states[rows], weight[rows]
+        return float(np.average(states, weights=weight))
+
+    def _continue(self, rows):
+        self._states_per_row = self._mean_states(rows.encoded, rows.weight, rows.rows)
+        self.net_.criterion_.states_per_row = self._states_per_row
+        super()._continue(rows)
 
     def _build_module(self, schema):
         roles = Roles(*self._roles)
@@ -200,30 +209,20 @@ class BaseNextItem(CatalogueRanker):
         return np.average(np.where(place <= K, 1 / np.log2(1 + place), 0.0), weights=weight)
 
     def _judge(self, valid_rows):
-        if not self.exclude_seen:
-            return
-        history = valid_rows.encoded.sequences[self._item]
-        y = valid_rows.y
+        history, (y, _) = valid_rows.encoded.sequences[self._item], valid_rows.labels
         if valid_rows.rows is not None:
-            history, y = history.take(valid_rows.rows), y[valid_rows.rows]
-        repeated = np.zeros(len(y), dtype=bool)
-        row = np.repeat(np.arange(len(y)), history.lengths)
-        repeated[row[history.values == y[row]]] = True
-        if (share := repeated[y >= FIRST_KNOWN].mean()) > _MANY_REPEATS:
-            warnings.warn(
-                f"{share:.0%} of the held-out items occur in their own history, and exclude_seen "
-                "leaves those out of the ranking. If items repeat, pass exclude_seen=False.",
-                UserWarning,
-                stacklevel=4,
-            )
+            history = history.take(valid_rows.rows)
+        warn_of_held_out(history, y, self.exclude_seen)
 
     def _grow(self, X, y, weight):
         roles = Roles(*self._roles)
         events = read_events(X, roles)
         targets = factorize(y, "y")
+        self._check_targets(targets)
         if roles.history is not None:
             items = factorize(events.columns[roles.item], f"Column {roles.item!r}")
-            self._check_same_kind(items, targets, roles)
+            known = self._vocabulary.values
+            check_alike(items.values, known, f"Column {roles.item!r}", "it did in fit")
             self.encoder_.grow(events.frame(), np.repeat(weight, np.diff(events.offsets)))
         self._vocabulary.grow_counts(targets.values, targets.counts(weight))
         if len(self._class_codes) < len(self._vocabulary.values):

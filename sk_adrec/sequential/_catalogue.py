@@ -213,10 +213,10 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         -------
         float in [0, 1]
         """
+        check_is_fitted(self)
+        codes = self._encode_target(self._check_target(y), sample_weight, reset=False)
         states, history = self._states(X, with_history=True)
-        y = self._check_target(y)
-        weight = check_weight(sample_weight, states, y)
-        codes = self._encode_target(y, weight, reset=False)
+        weight = check_weight(sample_weight, states, codes)
         return float(np.average(self._places(states, history, codes) <= K, weights=weight))
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 #: Place of what is not ranked: beyond the k of any list, also where the catalogue is shorter.
 OUT = 2**31
 
+
 def exclude(scores: Tensor, codes: Tensor, offsets: Tensor) -> None:
     """Set the scores (n, n_items) of each row's listed items to -inf, in place.
 

@@ -232,7 +232,15 @@ ROWS = pd.DataFrame({"h": [["a", "b"], ["b"]], "t": [[1.0, 2.0], [3.0]], "now": 
         (ROWS[["now"]].astype(str), ["a", "b"], {}, ValueError, "X has no list column: name"),
         (ROWS, ["a", "b"], {"history": "hist"}, ValueError, "history names a column that X lacks"),
         (ROWS, ["a", "b"], {"history": "now"}, TypeError, "Column 'now'.* must hold lists"),
-        (ROWS[["h"]], [1, 2], {}, ValueError, r"got a number and lists of strings .*astype"),
+        (ROWS[["h"]], [1, 2], {}, ValueError, "must hold strings .*, got numbers .*astype"),
+        (
+            ROWS[["h"]].assign(h=[["a", 1], ["b"]]), ["a", "b"], {},
+            ValueError, "Column 'h' must hold items of one kind, got numbers and strings",
+        ),
+        (
+            ROWS[["h"]], np.array(["a", 1], dtype=object), {},
+            ValueError, "y must hold items of one kind",
+        ),
         (ROWS[["h"]], ["a", None], {}, ValueError, "must have an item in every row: .* row 1"),
         (ROWS[["h"]], [0.5, 1.5], {}, ValueError, "Unknown label type"),
         (ROWS[["h"]][1:], ["b"], {}, ValueError, "at least two items to tell apart, got one class"),

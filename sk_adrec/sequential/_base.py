@@ -15,13 +15,21 @@ from .._validation import check_choice, check_number
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._vocabulary import concatenate
+from ..preprocessing._vocabulary import FIRST_KNOWN, concatenate
 from ._catalogue import CatalogueRanker, K
-from ._checks import check_alike, check_one_kind, warn_of_held_out
+from ._checks import (
+    check_alike,
+    check_one_kind,
+    check_roles,
+    check_something_to_learn,
+    warn_of_held_out,
+    warn_of_prefixes,
+)
 from ._events import Events, Roles, find_roles, read_events
 from ._network import NextItemLoss, NextItemNetwork, Settings
 
 # loss="auto": catalogues up to this size get the full softmax.
+# NOTE[DIFF]: HSTU's public experiments draw 128 negatives for each position, SASRec one.
 _FULL_SOFTMAX = 20_000
 _COSINE_TEMPERATURE = 0.05
 
@@ -59,6 +67,9 @@ class BaseNextItem(CatalogueRanker):
         check_choice("train_positions", self.train_positions, ("all", "last"))
         check_choice("loss", self.loss, ("auto", "softmax", "sampled_softmax"))
         check_choice("negatives", self.negatives, ("shared", "per_position"))
+        check_choice("normalize", self.normalize, (True, False))
+        check_choice("exclude_seen", self.exclude_seen, (True, False))
+        check_roles(self.history, self.history_time, self.request_time, self.event_features)
         if self.request_time is not None and self.history_time is None:
             raise ValueError("request_time needs history_time, the times of the events")
 
@@ -72,6 +83,17 @@ class BaseNextItem(CatalogueRanker):
                 f"{missing.sum() - 1} more. Drop those rows."
             )
         return y.astype(object) if y.dtype.kind == "U" else y
+
+    def _check_classes(self, classes):
+        """Any items that are known: the catalogue is that of histories too, and may have grown."""
+        given = pd.Series(np.asarray(classes))
+        unknown = given[self._vocabulary.transform(given) < FIRST_KNOWN]
+        if len(unknown):
+            raise ValueError(
+                "classes must be items that are known in a further partial_fit, got "
+                f"{unknown.tolist()[0]!r} and {len(unknown) - 1} more that are not. Leave classes "
+                "out; with grow_vocabulary=True new items are learned from X and y."
+            )
 
     def _fit_encoder(self, X, y, weight, train, valid):
         self._is_sparse = False
@@ -151,11 +173,15 @@ class BaseNextItem(CatalogueRanker):
         check_alike(targets.values, self._vocabulary.values, "y", source)
 
     def _training_rows(self, encoded, target, weight, train, valid):
+        if self.train_positions == "all":
+            warn_of_prefixes(encoded.sequences[self._item], target)
         if valid is not None and self.train_positions == "all":
             # Only the last item of a validation row is held out: its history teaches.
             target, train = target.copy(), None
             target[valid] = 0
         rows = _rows(encoded, target, weight, train, self.dtype)
+        codes = encoded.sequences[self._item].values if self.train_positions == "all" else ()
+        check_something_to_learn(rows.labels[0], codes)
         self._states_per_row = self._mean_states(encoded, weight, train)
         return rows
 
@@ -165,7 +191,8 @@ class BaseNextItem(CatalogueRanker):
         if fitted["train_positions"] == "last":
             return 1.0
         lengths = encoded.sequences[self._item].lengths
-        states = np.minimum(lengths, fitted["max_len"]) + 1
+        # One after each event that is read, one before the first if that is read.
+        states = np.where(lengths > fitted["max_len"], fitted["max_len"], lengths + 1)
         if rows is not None:
             states, weight = states[rows], weight[rows]
         return float(np.average(states, weights=weight))

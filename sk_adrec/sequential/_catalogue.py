@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
 from .._base import BaseTorchEstimator
-from .._validation import check_number, check_weight, check_X
+from .._validation import check_choice, check_number, check_weight, check_X
 from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
@@ -168,9 +168,10 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         Raises
         ------
         ValueError
-            If k is not a positive integer, or X lacks a column of fit.
+            If k is not a positive integer, exclude_seen not a bool, or X lacks a column of fit.
         """
         check_number("k", k, 1, integer=True)
+        check_choice("exclude_seen", exclude_seen, (None, True, False))
         exclude_seen = self.exclude_seen if exclude_seen is None else exclude_seen
         states, history = self._states(X, with_history=exclude_seen)
         found = min(k, len(self.classes_))

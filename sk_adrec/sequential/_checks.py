@@ -9,11 +9,31 @@ import numpy as np
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._factorize import Values
 from ..preprocessing._vocabulary import FIRST_KNOWN
+from ._prefixes import share_of_prefixes
 
 # A held-out item that was seen before can not be recommended: above this share something is wrong.
 _MANY_REPEATS = 0.2
+# Rows that are prefixes of others are learned many times: above this share they are meant.
+_MANY_PREFIXES = 0.1
 # From a function here over a hook, `_fit`, `fit` and its wrapper to the line that called fit.
 _USER = 6
+
+
+def check_roles(history, history_time, request_time, event_features) -> None:
+    """Raise unless these parameters of an estimator name different columns."""
+    if isinstance(event_features, str):
+        raise TypeError(
+            "event_features must be a list of column names, got the string "
+            f"{event_features!r}: write [{event_features!r}]"
+        )
+    given = {"history": history, "history_time": history_time, "request_time": request_time}
+    given |= {f"event_features[{k}]": name for k, name in enumerate(event_features or ())}
+    roles: dict = {}
+    for role, name in given.items():
+        if name is not None and roles.setdefault(name, role) != role:
+            raise ValueError(
+                f"{roles[name]} and {role} must name different columns, got {name!r} for both"
+            )
 
 
 def check_one_kind(values: Values, where: str) -> None:
@@ -55,6 +75,42 @@ def _kinds(values: Values) -> set[str]:
     if values.dtype != object:
         return {"numbers"} if len(values) else set()
     return {"strings" if isinstance(value, str) else "numbers" for value in values}
+
+
+def check_something_to_learn(y: np.ndarray, others: np.ndarray | tuple) -> None:
+    """Raise ValueError where no next item of the training rows is known.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Codes of the items that followed.
+    others : array-like of shape (m,)
+        Codes of the events of histories, where these are targets too.
+    """
+    if not (y >= FIRST_KNOWN).any() and not (np.asarray(others) >= FIRST_KNOWN).any():
+        raise ValueError(
+            f"y must hold an item that is known, got {len(y)} training rows without one, which "
+            "teach nothing. Lower min_frequency, or pass rows whose next items are frequent enough."
+        )
+
+
+def warn_of_prefixes(history: Ragged, y: np.ndarray) -> None:
+    """Warn where rows are prefixes of others, though every event is a target.
+
+    Parameters
+    ----------
+    history : Ragged of n lists
+    y : ndarray of shape (n,)
+        Codes of the items that followed.
+    """
+    if (share := share_of_prefixes(history, y)) > _MANY_PREFIXES:
+        warnings.warn(
+            f"{share:.0%} of the rows are prefixes of others, which hold their next items: with "
+            'train_positions="all" early events are learned many times, and next items that are '
+            'held out are learned too. Use train_positions="last", or one row per user.',
+            UserWarning,
+            stacklevel=_USER,
+        )
 
 
 def warn_of_held_out(history: Ragged, y: np.ndarray, exclude_seen: bool) -> None:

@@ -50,8 +50,8 @@ def test_states_per_row_in_partial_fit_are_those_of_the_module():
     model.set_params(train_positions="all").partial_fit(pd.DataFrame({"h": [[1, 2, 3]]}), [4])
     assert model.net_.criterion_.states_per_row == 1
     model = quick(max_len=3).fit(pd.DataFrame({"h": [[1, 2], [3]]}), [4, 5])
-    model.partial_fit(pd.DataFrame({"h": [[1, 2], []]}), [4, 5], sample_weight=[3, 1])
-    assert model.net_.criterion_.states_per_row == (3 * 3 + 1) / 4
+    model.partial_fit(pd.DataFrame({"h": [[1], []]}), [4, 5], sample_weight=[3, 1])
+    assert model.net_.criterion_.states_per_row == (3 * 2 + 1) / 4
 
 
 @pytest.mark.parametrize("as_text", [False, True])

@@ -109,6 +109,13 @@ class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
         """Reject a y of the wrong shape or kind before anything is learned."""
         return y
 
+    def _check_classes(self, classes) -> None:
+        """Reject `classes` of a further partial_fit that do not agree with ``classes_``."""
+        if not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes!r}"
+            )
+
     def _check_params(self) -> None:
         """Reject hyper-parameters out of range; extend for a model's own."""
         check_number("id_dropout", self.id_dropout, 0, 1, closed="both")
@@ -243,7 +250,7 @@ class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
         Raises
         ------
         ValueError, TypeError
-            As `fit`; or if `classes` differ from those of the first call, or the training
+            As `fit`; or if `classes` do not agree with those of the first call, or the training
             diverges. The estimator then predicts as it did before.
 
         Notes
@@ -256,10 +263,8 @@ class BaseTorchEstimator(NetFiles, metaclass=ABCMeta):
             with unchanged_on_error(self):
                 self._fit(X, y, sample_weight, None, None, None, classes)
             return self
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes must be those of the first call, {self.classes_}, got {classes!r}"
-            )
+        if classes is not None:
+            self._check_classes(classes)
         self._check_params()
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

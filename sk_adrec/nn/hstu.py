@@ -21,6 +21,10 @@ def time_buckets(asked: Tensor, t: Tensor) -> Tensor:
         When the prediction after each event is asked for, in seconds.
     t : Tensor of shape (..., T)
         When each event happened. NaN, an unknown time, counts as no difference.
+
+    Notes
+    -----
+    NOTE[DIFF]: the reference code has no unknown times.
     """
     seconds = (asked[..., :, None] - t[..., None, :]).abs().nan_to_num(0.0)
     return (seconds.clamp(min=1.0).log() / _LOG_WIDTH).long().clamp(max=N_TIME_BUCKETS)

@@ -1,45 +1,40 @@
-"""What next-item models share: histories in, the catalogue as classes, rankings out."""
+"""What next-item models share: histories in, the catalogue learned."""
 
 from __future__ import annotations
 
-import os
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
-from torch.nn import functional as F
 
-from .._base import BaseTorchEstimator, _rows
-from .._validation import check_choice, check_number, check_weight, check_X
-from ..nn.packed import ROW_MULTIPLE
+from .._base import _rows
+from .._validation import check_choice, check_number
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary, concatenate, kind_of_values
+from ..preprocessing._vocabulary import FIRST_KNOWN, concatenate
+from ._catalogue import CatalogueRanker, K
+from ._checks import (
+    check_alike,
+    check_one_kind,
+    check_roles,
+    check_something_to_learn,
+    warn_of_held_out,
+    warn_of_prefixes,
+)
 from ._events import Events, Roles, find_roles, read_events
 from ._network import NextItemLoss, NextItemNetwork, Settings
-from ._ranks import exclude, places, top
 
-#: What score and early stopping look at.
-K = 10
 # loss="auto": catalogues up to this size get the full softmax.
+# NOTE[DIFF]: HSTU's public experiments draw 128 negatives for each position, SASRec one.
 _FULL_SOFTMAX = 20_000
-# Scores held at once when the catalogue is ranked: 16 MB in float32.
-_SCORES_AT_ONCE = 1 << 22
-# A held-out item that was seen before can not be recommended: above this share something is wrong.
-_MANY_REPEATS = 0.2
 _COSINE_TEMPERATURE = 0.05
 
 
-class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
+class BaseNextItem(CatalogueRanker):
     """One row per history, y = the next item; the module is a :class:`NextItemNetwork`."""
 
     # A row is a list of up to max_len events, each as wide as a row of other models.
@@ -72,6 +67,9 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         check_choice("train_positions", self.train_positions, ("all", "last"))
         check_choice("loss", self.loss, ("auto", "softmax", "sampled_softmax"))
         check_choice("negatives", self.negatives, ("shared", "per_position"))
+        check_choice("normalize", self.normalize, (True, False))
+        check_choice("exclude_seen", self.exclude_seen, (True, False))
+        check_roles(self.history, self.history_time, self.request_time, self.event_features)
         if self.request_time is not None and self.history_time is None:
             raise ValueError("request_time needs history_time, the times of the events")
 
@@ -85,6 +83,17 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
                 f"{missing.sum() - 1} more. Drop those rows."
             )
         return y.astype(object) if y.dtype.kind == "U" else y
+
+    def _check_classes(self, classes):
+        """Any items that are known: the catalogue is that of histories too, and may have grown."""
+        given = pd.Series(np.asarray(classes))
+        unknown = given[self._vocabulary.transform(given) < FIRST_KNOWN]
+        if len(unknown):
+            raise ValueError(
+                "classes must be items that are known in a further partial_fit, got "
+                f"{unknown.tolist()[0]!r} and {len(unknown) - 1} more that are not. Leave classes "
+                "out; with grow_vocabulary=True new items are learned from X and y."
+            )
 
     def _fit_encoder(self, X, y, weight, train, valid):
         self._is_sparse = False
@@ -118,6 +127,7 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         roles = Roles(*self._roles)
         lengths = np.diff(events.offsets)
         targets = factorize(y, "y")
+        check_one_kind(targets.values, "y")
         counts = targets.counts(y_weight)
         if roles.history is None:
             encoder.fit(pd.DataFrame({roles.item: y}), y_weight)
@@ -125,36 +135,12 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             encoder.fit(events.frame(), np.repeat(x_weight, lengths))
             column = events.columns[roles.item]
             items = factorize(column, f"Column {roles.item!r}")
-            self._check_same_kind(items, targets, roles)
+            check_one_kind(items.values, f"Column {roles.item!r}")
+            check_alike(targets.values, items.values, "y", f"column {roles.item!r} does")
             merged = factorize(concatenate([items.values, targets.values]), roles.item)
             both = np.concatenate([items.counts(np.repeat(x_weight, lengths)), counts])
             encoder.vocabularies_[roles.item].fit_counts(merged.values, merged.counts(both))
         self.encoder_ = encoder
-
-    @staticmethod
-    def _check_same_kind(items: Factorized, targets: Factorized, roles: Roles) -> None:
-        kinds = kind_of_values(items.values), kind_of_values(targets.values)
-        if set(kinds) >= {"string", "number"}:
-            raise ValueError(
-                f"y must hold items as column {roles.item!r} does, got a {kinds[1]} and lists of "
-                f'{kinds[0]}s ("5" is not 5). Convert one of them with astype.'
-            )
-
-    def _set_classes(self) -> None:
-        """Sorted items as classes, and the code of each."""
-        values = self._vocabulary.values
-        order = np.argsort(values, kind="stable")
-        self._class_codes = order + FIRST_KNOWN
-        self.classes_ = values[order]
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "There must be at least two items to tell apart, got one class: "
-                f"{list(self.classes_)}"
-            )
-
-    @property
-    def _vocabulary(self) -> Vocabulary:
-        return self.encoder_.vocabularies_[Roles(*self._roles).item]
 
     def _encode(self, X) -> Encoded:
         return self._encode_events(read_events(X, Roles(*self._roles)))
@@ -177,21 +163,44 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         return Encoded(nothing, nothing.astype(np.int32), sequences)
 
     def _encode_target(self, y, weight, *, reset):
-        return self._vocabulary.transform(y).astype(np.int64)
+        targets = factorize(y, "y")
+        self._check_targets(targets)
+        return self._vocabulary.encode(targets).astype(np.int64)
+
+    def _check_targets(self, targets: Factorized) -> None:
+        column = Roles(*self._roles).history
+        source = "y of fit did" if column is None else f"column {column!r} does"
+        check_alike(targets.values, self._vocabulary.values, "y", source)
 
     def _training_rows(self, encoded, target, weight, train, valid):
+        if self.train_positions == "all":
+            warn_of_prefixes(encoded.sequences[self._item], target)
         if valid is not None and self.train_positions == "all":
             # Only the last item of a validation row is held out: its history teaches.
             target, train = target.copy(), None
             target[valid] = 0
         rows = _rows(encoded, target, weight, train, self.dtype)
-        lengths = encoded.sequences[Roles(*self._roles).item].lengths
-        states = np.minimum(lengths, self.max_len) + 1 if self.train_positions == "all" else [1.0]
-        states = np.broadcast_to(states, len(lengths))
-        if train is not None:
-            states, weight = states[train], weight[train]
-        self._states_per_row = float(np.average(states, weights=weight))
+        codes = encoded.sequences[self._item].values if self.train_positions == "all" else ()
+        check_something_to_learn(rows.labels[0], codes)
+        self._states_per_row = self._mean_states(encoded, weight, train)
         return rows
+
+    def _mean_states(self, encoded, weight, rows) -> float:
+        """Mean number of states that `rows` have in training; by parameters of the fit."""
+        fitted = self._params_of_fit
+        if fitted["train_positions"] == "last":
+            return 1.0
+        lengths = encoded.sequences[self._item].lengths
+        # One after each event that is read, one before the first if that is read.
+        states = np.where(lengths > fitted["max_len"], fitted["max_len"], lengths + 1)
+        if rows is not None:
+            states, weight = states[rows], weight[rows]
+        return float(np.average(states, weights=weight))
+
+    def _continue(self, rows):
+        self._states_per_row = self._mean_states(rows.encoded, rows.weight, rows.rows)
+        self.net_.criterion_.states_per_row = self._states_per_row
+        super()._continue(rows)
 
     def _build_module(self, schema):
         roles = Roles(*self._roles)
@@ -220,37 +229,27 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
 
     def _validation_ndcg(self, states, y, weight):
         rows = self.net_.valid_rows
-        history = rows.encoded.sequences[Roles(*self._roles).item]
+        history = rows.encoded.sequences[self._item]
         if rows.rows is not None:
             history = history.take(rows.rows)
         place = self._places(states, history, y)
         return np.average(np.where(place <= K, 1 / np.log2(1 + place), 0.0), weights=weight)
 
     def _judge(self, valid_rows):
-        if not self.exclude_seen:
-            return
-        history = valid_rows.encoded.sequences[Roles(*self._roles).item]
-        y = valid_rows.y
+        history, (y, _) = valid_rows.encoded.sequences[self._item], valid_rows.labels
         if valid_rows.rows is not None:
-            history, y = history.take(valid_rows.rows), y[valid_rows.rows]
-        repeated = np.zeros(len(y), dtype=bool)
-        row = np.repeat(np.arange(len(y)), history.lengths)
-        repeated[row[history.values == y[row]]] = True
-        if (share := repeated[y >= FIRST_KNOWN].mean()) > _MANY_REPEATS:
-            warnings.warn(
-                f"{share:.0%} of the held-out items occur in their own history, and exclude_seen "
-                "leaves those out of the ranking. If items repeat, pass exclude_seen=False.",
-                UserWarning,
-                stacklevel=4,
-            )
+            history = history.take(valid_rows.rows)
+        warn_of_held_out(history, y, self.exclude_seen)
 
     def _grow(self, X, y, weight):
         roles = Roles(*self._roles)
         events = read_events(X, roles)
         targets = factorize(y, "y")
+        self._check_targets(targets)
         if roles.history is not None:
             items = factorize(events.columns[roles.item], f"Column {roles.item!r}")
-            self._check_same_kind(items, targets, roles)
+            known = self._vocabulary.values
+            check_alike(items.values, known, f"Column {roles.item!r}", "it did in fit")
             self.encoder_.grow(events.frame(), np.repeat(weight, np.diff(events.offsets)))
         self._vocabulary.grow_counts(targets.values, targets.counts(weight))
         if len(self._class_codes) < len(self._vocabulary.values):
@@ -263,183 +262,6 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
             table.perturb_after(before)
         return self._encode_events(events), self._encode_target(y, weight, reset=False)
 
-    # ---- rankings ------------------------------------------------------------------------
-
-    def _items(self) -> torch.Tensor:
-        """Vectors of the known items in the order of their codes, shape (n_items, d)."""
-        return self.net_.module_.items().detach()
-
-    def _score_blocks(self, states, history: Ragged | None) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Logits (b, n_items) in the order of classes_, for some rows at a time.
-
-        Items in `history` have -inf.
-        """
-        items = self._items()[torch.from_numpy(self._class_codes - FIRST_KNOWN)]
-        n_items, position = len(items), np.full(self._vocabulary.n_codes, -1)
-        position[self._class_codes] = np.arange(n_items)
-        # Products are as large as it takes for a row's to be the same beside any others.
-        items = F.pad(items, (0, 0, 0, max(0, ROW_MULTIPLE - n_items))).T
-        size = ROW_MULTIPLE * max(1, _SCORES_AT_ONCE // (ROW_MULTIPLE * n_items))
-        for start in range(0, len(states), size):
-            rows = slice(start, start + size)
-            u = torch.from_numpy(states[rows]).to(items)
-            u_padded = F.pad(u, (0, 0, 0, -len(u) % ROW_MULTIPLE))
-            scores = (u_padded @ items)[: len(u), :n_items]
-            if history is not None:
-                seen = history.take(rows)
-                exclude(
-                    scores,
-                    torch.from_numpy(position[seen.values]).to(items.device),
-                    torch.from_numpy(seen.offsets).to(items.device),
-                )
-            yield rows, scores
-
-    def _states(self, X, with_history: bool) -> tuple[np.ndarray, Ragged | None]:
-        check_is_fitted(self)
-        encoded = self._encode(check_X(self, X, reset=False))
-        history = encoded.sequences[Roles(*self._roles).item] if with_history else None
-        return self._forward_encoded(encoded), history
-
-    def _places(self, states, history, codes) -> np.ndarray:
-        """1-based place of each row's item, by code, in the ranking of the catalogue."""
-        position = np.full(self._vocabulary.n_codes, -1)
-        position[self._class_codes] = np.arange(len(self._class_codes))
-        y = torch.from_numpy(position[codes])
-        place = np.empty(len(y), dtype=np.int64)
-        for rows, scores in self._score_blocks(states, history if self.exclude_seen else None):
-            place[rows] = places(scores, y[rows].to(scores.device)).cpu().numpy()
-        return place
-
-    def predict_proba(self, X):
-        """Probability of each item to be the next, in the order of ``classes_``.
-
-        Items of the history are not left out: what was seen may come again.
-
-        Parameters
-        ----------
-        X : data frame or ndarray of shape (n_samples, n_features)
-            Histories, as in fit; unknown items and empty histories are fine.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_items)
-
-        Raises
-        ------
-        MemoryError
-            If the probabilities would take more than half of the memory: use `recommend`.
-        """
-        check_is_fitted(self)
-        X = check_X(self, X, reset=False)
-        _check_memory(X.shape[0], len(self.classes_), np.dtype(self.encoder_.dtype).itemsize)
-        states, _ = self._states(X, with_history=False)
-        p = np.empty((len(states), len(self.classes_)), dtype=self.encoder_.dtype)
-        for rows, scores in self._score_blocks(states, None):
-            p[rows] = scores.softmax(1).cpu().numpy()
-        return p
-
-    def predict(self, X):
-        """The most probable next item of each row, seen before or not.
-
-        Parameters
-        ----------
-        X : data frame or ndarray of shape (n_samples, n_features)
-            Histories, as in fit.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        states, _ = self._states(X, with_history=False)
-        best = np.empty(len(states), dtype=np.int64)
-        for rows, scores in self._score_blocks(states, None):
-            # By the probabilities, so that ties by rounding fall as in predict_proba.
-            best[rows] = scores.softmax(1).argmax(1).cpu().numpy()
-        return self.classes_[best]
-
-    def recommend(self, X, k=10, exclude_seen=None, *, as_frame=False):
-        """The k best next items of each row, the best first.
-
-        Parameters
-        ----------
-        X : data frame or ndarray of shape (n_samples, n_features)
-            Histories, as in fit.
-        k : int, default=10
-            How many items: as many as the user will be shown, or the next stage can rank.
-        exclude_seen : bool, default=None
-            Whether to leave out all items of the row's history, those beyond `max_len` included.
-            None stands for the estimator's parameter.
-        as_frame : bool, default=False
-            Return one data frame with the columns row, item, score and rank, for joins.
-
-        Returns
-        -------
-        ids : ndarray of shape (n_samples, k)
-            Of equal scores the item that sorts first comes first. Where a row has fewer than k
-            items left: -1 for integers, else None.
-        scores : ndarray of shape (n_samples, k)
-            Logits; -inf where there is no item.
-
-        Raises
-        ------
-        ValueError
-            If k is not a positive integer, or X lacks a column of fit.
-        """
-        check_number("k", k, 1, integer=True)
-        exclude_seen = self.exclude_seen if exclude_seen is None else exclude_seen
-        states, history = self._states(X, with_history=exclude_seen)
-        found = min(k, len(self.classes_))
-        scores = np.full((len(states), k), -np.inf, dtype=self.encoder_.dtype)
-        index = np.zeros((len(states), k), dtype=np.int64)
-        for rows, block in self._score_blocks(states, history):
-            best, position = top(block, found)
-            scores[rows, :found], index[rows, :found] = best.cpu().numpy(), position.cpu().numpy()
-        none = np.isneginf(scores)
-        ids = self.classes_[index]
-        if none.any() and ids.dtype.kind not in "iO":
-            ids = ids.astype(object)
-        ids[none] = -1 if ids.dtype.kind == "i" else None
-        if not as_frame:
-            return ids, scores
-        n = len(ids)
-        frame = {
-            "row": np.repeat(np.arange(n), k),
-            "item": ids.ravel(),
-            "score": scores.ravel(),
-            "rank": np.tile(np.arange(1, k + 1), n),
-        }
-        return pd.DataFrame(frame)[~none.ravel()].reset_index(drop=True)
-
-    def score(self, X, y, sample_weight=None):
-        """Hit rate at 10: the share of rows whose y is among the 10 best items.
-
-        Items of the history are left out if `exclude_seen`. An unknown y is a miss.
-
-        Parameters
-        ----------
-        X : data frame or ndarray of shape (n_samples, n_features)
-            Histories that fit has not seen.
-        y : array-like of shape (n_samples,)
-            The items that followed.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, not negative.
-
-        Returns
-        -------
-        float in [0, 1]
-        """
-        states, history = self._states(X, with_history=True)
-        y = self._check_target(y)
-        weight = check_weight(sample_weight, states, y)
-        codes = self._encode_target(y, weight, reset=False)
-        return float(np.average(self._places(states, history, codes) <= K, weights=weight))
-
-    @property
-    def item_embeddings_(self) -> np.ndarray:
-        """Vectors of the items in the order of ``classes_``; of length 1 if `normalize`."""
-        check_is_fitted(self)
-        return self._items().cpu().numpy()[self._class_codes - FIRST_KNOWN]
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         # On arrays of numbers that are no items all rows look alike.
@@ -448,17 +270,3 @@ class BaseNextItem(ClassifierMixin, BaseTorchEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def _check_memory(n_rows: int, n_items: int, itemsize: int) -> None:
-    try:
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
-    except (AttributeError, ValueError, OSError):  # not on this system
-        limit = 8 * 2**30
-    needed = n_rows * n_items * itemsize
-    if needed > limit:
-        raise MemoryError(
-            f"Probabilities of {n_items:,} items for {n_rows:,} rows would take "
-            f"{needed / 2**30:,.1f} GiB, more than half of the memory. Use recommend(X, k), which "
-            "keeps only the k best of each row, or pass fewer rows at a time."
-        )

@@ -45,7 +45,8 @@ _PARAMETERS = {
     "train_positions": """
     train_positions : {"all", "last"}, default="all"
         "all": each event of a history is a target, and y: for one row per user. "last": y alone,
-        for rows that are prefixes of each other, where "all" would learn early events many times.
+        for rows that are prefixes of each other, where "all" would learn early events many times,
+        and what is held out with them: fit warns of such rows.
     """,
     "exclude_seen": """
     exclude_seen : bool, default=True

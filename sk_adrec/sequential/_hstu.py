@@ -31,6 +31,8 @@ class HSTUBlock(nn.Module):
         Each with queries, keys and values of width ``d // n_heads``.
     max_len : int
         n of equation 2: constant, so that a row does not depend on its batch.
+
+        NOTE[DIFF]: in the reference code n also counts the events that may be predicted.
     dropout : float
     with_time : bool
     """
@@ -41,6 +43,7 @@ class HSTUBlock(nn.Module):
         self.f1 = nn.Parameter(torch.randn(d, 4 * d) * _STD)
         self.f2 = nn.Linear(d, d)
         nn.init.xavier_uniform_(self.f2.weight)
+        # NOTE[DIFF]: torch's random bias in the reference code; zero adds nothing to x at first.
         nn.init.zeros_(self.f2.bias)
         self.rab = RelativeBias(max_len, with_time)
 
@@ -70,7 +73,11 @@ class HSTUBlock(nn.Module):
 
 
 class TimeContext(nn.Module):
-    """Buckets of time differences of each block of rows: computed once, used by all layers."""
+    """Buckets of time differences of each block of rows: computed once, used by all layers.
+
+    NOTE[DIFF]: where the time of the request is not known, an event's age is that at the latest
+    event, not at the one that is predicted.
+    """
 
     def forward(self, packed: PackedLists, times: Tensor) -> list[Tensor]:
         return [time_buckets(x[..., 1], x[..., 0]) for x in packed.blocks(packed.pack(times))]

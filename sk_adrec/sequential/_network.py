@@ -85,6 +85,9 @@ class NextItemNetwork(nn.Module):
     An event is the embedding of its item, times sqrt(d), plus those of its further fields, plus
     one of its position; an item is scored by its product (or cosine) with the state.
 
+    NOTE[DIFF]: SASRec has no further fields, and section 2.1 of HSTU's paper makes them entries of
+    the series; added to the item's embedding they do not lengthen it.
+
     Parameters
     ----------
     schema : Schema
@@ -169,9 +172,11 @@ class NextItemNetwork(nn.Module):
         """A state before the first event of each row, and one after each event.
 
         NOTE[DIFF]: the papers have no state before the first event. It learns what comes first,
-        so that a row without history gets a prediction.
+        so that a row without history gets a prediction. Where the oldest events of a history are
+        not read, it has no target: what is read begins in the middle.
         """
-        B, m = len(history.offsets) - 1, len(packed.row)
+        lengths, m = history.offsets.diff(), len(packed.row)
+        B = len(lengths)
         rows = torch.arange(B, device=x.device)
         states = self._scaled(torch.cat([x[packed.place], self.start.expand(B, -1)]))
         kept = torch.bincount(packed.row, minlength=B)
@@ -179,7 +184,8 @@ class NextItemNetwork(nn.Module):
         codes = history.values[packed.entry].long()
         code = codes.new_zeros(m + B)
         code[: max(m - 1, 0)] = codes[1:]
-        code[m + rows[kept > 0]] = codes[(end - kept)[kept > 0]]
+        whole = (kept > 0) & (kept == lengths)
+        code[m + rows[whole]] = codes[(end - kept)[whole]]
         last = torch.where(kept > 0, end - 1, m + rows)
         return Predictions(
             states, torch.cat([packed.row, rows]), code, last, self.items, self.n_items

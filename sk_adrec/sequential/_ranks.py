@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+#: Place of what is not ranked: beyond the k of any list, also where the catalogue is shorter.
+OUT = 2**31
+
 
 def exclude(scores: Tensor, codes: Tensor, offsets: Tensor) -> None:
     """Set the scores (n, n_items) of each row's listed items to -inf, in place.
@@ -26,7 +29,7 @@ def places(scores: Tensor, y: Tensor) -> Tensor:
     """1-based place of item y (n,) in each row of scores (n, n_items).
 
     Of equal scores the item of the smaller position comes first, as in :func:`top`. A y below 0
-    is no item, and an item of score -inf is out: their place is n_items + 1.
+    is no item, and an item of score -inf is out: their place is ``OUT``.
     """
     n_items = scores.shape[1]
     own = scores.gather(1, y.clamp(min=0)[:, None])  # (n, 1)
@@ -35,7 +38,7 @@ def places(scores: Tensor, y: Tensor) -> Tensor:
     tied = ((_count(scores >= own) > place) & ranked).nonzero().squeeze(1)
     before = torch.arange(n_items, device=scores.device) < y[tied, None]
     place[tied] += _count((scores[tied] == own[tied]) & before)
-    return place.where((y >= 0) & ranked, n_items + 1)
+    return place.where((y >= 0) & ranked, OUT)
 
 
 def _count(mask: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from sk_adrec import HSTUNextItem, SASRecNextItem, losses
 from sk_adrec.losses import SampledSoftmaxLoss, SoftmaxLoss
 from sk_adrec.nn import Batch, Lists, PackedLists
-from sk_adrec.sequential import _base, leave_last_out, make_prefixes
-from sk_adrec.sequential._ranks import places, top
+from sk_adrec.sequential import _catalogue, leave_last_out, make_prefixes
+from sk_adrec.sequential._ranks import OUT, places, top
 from sk_adrec.utils._checks_next_item import history_rows
 
 QUICK = {"embedding_dim": 8, "dropout": 0.0, "id_dropout": 0.0, "lr": 0.01, "random_state": 0}
@@ -123,7 +123,7 @@ def test_places_and_top_agree_with_sorting_where_scores_are_equal():
     place = places(torch.from_numpy(scores), torch.from_numpy(y)).numpy()
     for row in range(200):
         out = y[row] < 0 or np.isneginf(scores[row, y[row]])
-        assert place[row] == (13 if out else 1 + order[row].tolist().index(y[row]))
+        assert place[row] == (OUT if out else 1 + order[row].tolist().index(y[row]))
 
 
 # ---- from a log to rows --------------------------------------------------------------------------
@@ -232,7 +232,15 @@ ROWS = pd.DataFrame({"h": [["a", "b"], ["b"]], "t": [[1.0, 2.0], [3.0]], "now": 
         (ROWS[["now"]].astype(str), ["a", "b"], {}, ValueError, "X has no list column: name"),
         (ROWS, ["a", "b"], {"history": "hist"}, ValueError, "history names a column that X lacks"),
         (ROWS, ["a", "b"], {"history": "now"}, TypeError, "Column 'now'.* must hold lists"),
-        (ROWS[["h"]], [1, 2], {}, ValueError, r"got a number and lists of strings .*astype"),
+        (ROWS[["h"]], [1, 2], {}, ValueError, "must hold strings .*, got numbers .*astype"),
+        (
+            ROWS[["h"]].assign(h=[["a", 1], ["b"]]), ["a", "b"], {},
+            ValueError, "Column 'h' must hold items of one kind, got numbers and strings",
+        ),
+        (
+            ROWS[["h"]], np.array(["a", 1], dtype=object), {},
+            ValueError, "y must hold items of one kind",
+        ),
         (ROWS[["h"]], ["a", None], {}, ValueError, "must have an item in every row: .* row 1"),
         (ROWS[["h"]], [0.5, 1.5], {}, ValueError, "Unknown label type"),
         (ROWS[["h"]][1:], ["b"], {}, ValueError, "at least two items to tell apart, got one class"),
@@ -261,11 +269,11 @@ def test_bad_input_is_refused_and_leaves_nothing(X, y, params, error, message):
 
 def test_probabilities_that_do_not_fit_into_memory(monkeypatch):
     model = quick().fit(ROWS[["h"]], ["a", "b"])
-    monkeypatch.setattr(_base.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(_catalogue.os, "sysconf", lambda name: 1)
     with pytest.raises(MemoryError, match=r"2 items for 2 rows would take 0.0 GiB.*recommend"):
         model.predict_proba(ROWS[["h"]])
     with pytest.raises(MemoryError, match=r"3,000,000 items for 100,000 rows .* 1,117.6 GiB"):
-        _base._check_memory(100_000, 3_000_000, 4)
+        _catalogue._check_memory(100_000, 3_000_000, 4)
 
 
 # ---- training ------------------------------------------------------------------------------------
@@ -401,7 +409,7 @@ def test_blocks_of_scores_do_not_matter(monkeypatch):
     X, y = history_rows(50)
     model = quick().fit(X, y)
     expected = model.recommend(X, 4), model.predict_proba(X), model.score(X, y)
-    monkeypatch.setattr(_base, "_SCORES_AT_ONCE", 7 * 20)
+    monkeypatch.setattr(_catalogue, "_SCORES_AT_ONCE", 7 * 20)
     got = model.recommend(X, 4), model.predict_proba(X), model.score(X, y)
     assert_array_equal(got[0][0], expected[0][0])
     assert_allclose(got[1], expected[1], rtol=1e-5)

@@ -46,7 +46,11 @@ def _attributes_read(cls: type) -> set[str]:
 
 
 def check_parameters_are_documented(estimator):
-    """The docstring's Parameters section lists the signature's names, all of them, in order."""
+    """The docstring's Parameters section lists the signature's names, all of them, in order.
+
+    Where ``__init__`` is inherited and the class has no such section, that of the class which
+    defines ``__init__`` counts.
+    """
     cls = type(estimator)
     signature = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
     documented = _documented_parameters(cls)
@@ -64,7 +68,8 @@ def _documented_parameters(cls: type) -> list[str]:
     text = inspect.cleandoc(cls.__doc__ or "")
     parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
     if len(parts) < 2:
-        return []
+        inherits = "__init__" not in vars(cls) and cls.__base__ is not object
+        return _documented_parameters(cls.__base__) if inherits else []
     section = _HEADING.split(parts[1], maxsplit=1)[0]
     names = []
     for line in section.splitlines():

@@ -112,9 +112,11 @@ def comparison(result):
 def past(result):
     rows = []
     for key, title, digits, lower in (("log_loss", "log loss", 5, True), ("auc", "AUC", 4, False)):
-        part = result.get(f"by_{key}") or result["by_log_loss"]
-        values = {name: mean(one["by_seed"], key) for name, one in part["models"].items()}
-        rows.append((title, values, digits, lower))
+        # A measure by which nothing was chosen says little of who could have been best.
+        if f"by_{key}" in result:
+            models = result[f"by_{key}"]["models"].items()
+            values = {name: mean(one["by_seed"], key) for name, one in models}
+            rows.append((title, values, digits, lower))
     return rows
 
 

@@ -64,13 +64,15 @@ def check_parameters_are_documented(estimator):
 
 
 def _documented_parameters(cls: type) -> list[str]:
-    """Names that the numpydoc section "Parameters" describes."""
-    text = inspect.cleandoc(cls.__doc__ or "")
-    parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
-    if len(parts) < 2:
-        inherits = "__init__" not in vars(cls) and cls.__base__ is not object
-        return _documented_parameters(cls.__base__) if inherits else []
-    section = _HEADING.split(parts[1], maxsplit=1)[0]
+    """Names that the first numpydoc section "Parameters" describes, up to __init__'s class."""
+    section = ""
+    for base in cls.__mro__:
+        text = inspect.cleandoc(base.__doc__ or "")
+        parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
+        if len(parts) == 2:
+            section = _HEADING.split(parts[1], maxsplit=1)[0]
+        if section or "__init__" in vars(base):
+            break
     names = []
     for line in section.splitlines():
         if line and not line[0].isspace() and " : " in line:

@@ -1,6 +1,6 @@
 """Sections on next items of the page of benchmarks."""
 
-from report_tables import machine, table
+from report_tables import machine, mean, table
 
 NEXT_ITEM_NAMES = {
     "hstu": "HSTUNextItem",
@@ -34,8 +34,8 @@ def hstu_section(result):
     header = ["model", "seeds", "HR@10", "NDCG@10", "epochs", "s an epoch (median)", "minutes"]
     return "\n\n".join(
         [
-            f"## Next item, MovieLens-1M, order only: {result['n_events']:,} events of "
-            f"{result['n_users']:,} users",
+            f"{result['n_events']:,} events of {result['n_users']:,} users, in their order, "
+            "without times.",
             table(header, rows),
             "Test: the last item, the 2nd-last to stop on; all items that occur before the test "
             "are ranked but those of the history. The order of equal timestamps is arbitrary in "
@@ -78,7 +78,7 @@ def next_item_section(result, item_cf=None):
     header = ["model", "HR@10", "NDCG@10", "NDCG@10 on validation", "epochs", "last fit, minutes"]
     return "\n\n".join(
         [
-            f"## {NEXT_ITEM_LOGS[result['what']].format(**result['rows'])}",
+            NEXT_ITEM_LOGS[result["what"]].format(**result["rows"]),
             table([*header, "all trials, minutes"], rows),
             NEXT_ITEM_NOTES[result["what"]],
             machine(result),
@@ -87,8 +87,8 @@ def next_item_section(result, item_cf=None):
 
 
 NEXT_ITEM_LOGS = {
-    "beauty": "Next item, Amazon Beauty: {test:,} users, leave-last-out",
-    "category": "Next product category, Complete Journey: {test:,} baskets of weeks 45-53",
+    "beauty": "{test:,} users of Amazon Beauty, leave-last-out.",
+    "category": "{test:,} baskets of Complete Journey in weeks 45-53.",
 }
 NEXT_ITEM_NOTES = {
     "beauty": "The whole catalogue is ranked but what the user has had. Settings and epochs by the "
@@ -97,3 +97,22 @@ NEXT_ITEM_NOTES = {
     "has one time), from the 200 purchases before it; what was bought before may come again. Weeks "
     "1-40 to train, 41-44 to choose settings and epochs, then fitted again on both.",
 }
+
+
+def best_of_seeds(result):
+    """For the summary: NDCG@10 of each model, the mean of its seeds."""
+    by_model = {}
+    for one in result["runs"]:
+        by_model.setdefault(NEXT_ITEM_NAMES[one["model"]], []).append(one["test"])
+    values = {name: mean(runs, "ndcg") for name, runs in by_model.items()}
+    return [("NDCG@10", values, 4, False)]
+
+
+def best(result, item_cf=None):
+    """For the summary: NDCG@10 of each model."""
+    models = result["models"].items()
+    values = {NEXT_ITEM_NAMES[name]: one["test"]["ndcg"] for name, one in models}
+    if item_cf is not None:
+        values["ItemCF"] = item_cf["ItemCF"]["ndcg@10"]
+        values["SASRec with the full cross-entropy, as published"] = 0.0327
+    return [("NDCG@10", values, 4, False)]

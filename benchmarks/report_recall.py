@@ -17,8 +17,8 @@ least, learns of products of 30 households, the two towers of those of 10; whate
 is still to be found. What a household buys again is best said by its own purchases.
 """
 PURCHASES_TITLES = {
-    "new": "Products that the household has not bought before",
-    "all": "All products, those bought before included",
+    "new": "Products new to the household",
+    "all": "All products, old ones included",
 }
 
 
@@ -33,7 +33,7 @@ def beauty_section(result):
     ]
     return "\n\n".join(
         [
-            f"## ItemCF on Amazon Beauty, {one['users']:,} users, the whole catalogue",
+            f"The last item of {one['users']:,} users, the whole catalogue ranked.",
             table(["model", "HR@10", "NDCG@10"], rows),
             f"Leave-last-out; of {len(result['tried'])} settings the best on the items before the "
             "last was fitted again with them. Published: antklen/sasrec-bert4rec-recsys23.",
@@ -67,7 +67,8 @@ def lcfn_section(towers, others):
     rows.append(["UltraGCN, as published", "0.2787", "0.2642"])
     return "\n\n".join(
         [
-            f"## Two towers, ml-1m-lcfn, {seeds[0]['users']:,} users, the whole catalogue",
+            f"The fixed split of ml-1m that UltraGCN's results are on: {seeds[0]['users']:,} "
+            "users, ids only, the whole catalogue ranked.",
             table(["model", "recall@20", "NDCG@20"], rows),
             "Settings were chosen by recall@20 + NDCG@20 on a tenth of the training rows: "
             f"{', '.join(budgets)}, and 31 tries of the towers (`results/two_tower_journal.json`); "
@@ -83,7 +84,10 @@ def lcfn_section(towers, others):
 
 def purchases_section(result):
     """Recall of each model on warm and cold households, and what two towers gain on it."""
-    parts = ["## Two towers on purchases: recall@100 of the next four weeks"]
+    parts = [
+        "A hundred candidates for each household of Complete Journey: which share of what it buys "
+        "in the next four weeks is among them (recall@100)?"
+    ]
     for measure, title in PURCHASES_TITLES.items():
         found, groups = result[measure], ("warm", "cold")
         rows = []
@@ -154,8 +158,8 @@ def item_cf_speed_section(*results):
         difference=max(apart),
         same=f"{min(same):.0%} to {max(same):.0%}",
     )
-    parts = ["## ItemCF: fit and recommend", table(header, rows), note, machine(results[0])]
-    return "\n\n".join(parts)
+    about = "Neighbours of all items, then ten items for each user, from raw ids."
+    return "\n\n".join([about, table(header, rows), note, machine(results[0])])
 
 
 def _seconds(runs):
@@ -170,7 +174,7 @@ def two_tower_epoch_section(result):
     in_batch = result["dssm_in_batch"]
     return "\n\n".join(
         [
-            f"## An epoch of two towers, {result['n_train']:,} pairs with 11 columns, embedding 16",
+            f"{result['n_train']:,} pairs with 11 columns, embedding 16.",
             "### Log loss on pairs of either label, batch 4096",
             epoch_table(pairs, result["n_train"]),
             lead(pairs, 5),

@@ -25,6 +25,30 @@ def table(header, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def mean(measured, key):
+    """Mean of a measure over fits."""
+    return sum(one[key] for one in measured) / len(measured)
+
+
+COST_HEADER = ["fit, s", "predict, s", "memory a fit adds, MB"]
+
+
+def cost_cells(cost):
+    """Cells below `COST_HEADER`."""
+    seconds = [f"{cost[name]:.1f}" for name in ("fit_seconds", "predict_seconds")]
+    return [*seconds, f"{cost['added_mb']:,.0f}"]
+
+
+def chosen(result):
+    """The winning setting of each model, one line each."""
+    lines = []
+    for name, model in sorted(result["models"].items()):
+        best = {k: v for k, v in model["tried"][0].items() if k != "setting" and "valid" not in k}
+        setting = ", ".join(f"{k} {v}" for k, v in (model["tried"][0]["setting"] | best).items())
+        lines.append(f"- {name}: {setting}")
+    return "\n".join(lines)
+
+
 def machine(result):
     """One line: processor, cores, threads, versions."""
     m = result["machine"]

@@ -72,7 +72,11 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "show_prev_next": False,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    # Pages of the gallery have none: code of 100 characters takes its place. Patterns that
+    # overlap would warn.
+    "secondary_sidebar_items": {
+        pages: ["page-toc"] for pages in ("*", "guide/**", "models/**", "reference/**")
+    },
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -25,6 +25,7 @@ def load(name):
 
 
 protocol, report = load("protocol"), load("report")
+tables, summary = load("report_tables"), load("report_summary")
 
 
 @pytest.fixture
@@ -180,6 +181,37 @@ def test_page_shows_results_and_names_the_command_of_missing_ones(tmp_path):
     assert "| 0.7700 | 0.7500 | -0.0200 [-0.0300, -0.0100] | 0.9000 | 0.9100 |" in page
     assert "- FM: lr 0.003, n_epochs 4" in page
     assert "Not measured yet: `python benchmarks/fm_epoch.py`." in page
+    assert "Made by `python benchmarks/impressions.py`." in page
+    name = "Impressions, bought in that store"
+    link = f"[{name}](#impressions-bought-in-that-store)"
+    assert f"| {link} | AUC of the seeds' mean prediction | **FM 0.9120** | LightGBM" in page
+    assert "|  | log loss | **FM 0.01000** | **LightGBM 0.01000** |" in page
+
+
+def test_headings_of_the_page_are_short_and_no_file_names():
+    titles = [section.title for section in report.SECTIONS]
+    assert len({*titles}) == len(titles)
+    page = report.page(BENCHMARKS / "results")
+    headings = [line.lstrip("# ") for line in page.splitlines() if line.startswith("#")]
+    assert {*titles} <= {*headings}
+    assert [one for one in headings if len(one) > 50 or "_" in one] == []
+
+
+def test_summary_links_to_the_headings_and_tells_sides_apart():
+    measures = [("s", {"FM, ids": 2.0, "DIN's network": 3.0, "torch_rechub FM": 1.0}, 1, True)]
+    lines = summary.summary([("GBDT+LR, seconds", measures)]).splitlines()
+    assert lines[2] == (
+        "| [GBDT+LR, seconds](#gbdtlr-seconds) | s | FM, ids 2.0 | **torch_rechub FM 1.0** |"
+    )
+    alone = summary.summary([("One", [("AUC", {"ItemCF": 0.5, "EASE": 0.7}, 2, False)])])
+    assert alone.splitlines()[2] == "| [One](#one) | AUC | **EASE 0.70** |  |"
+    assert summary.summary([]) == ""
+
+
+def test_every_script_of_a_command_exists():
+    for section in report.SECTIONS:
+        for command in section.commands:
+            assert (BENCHMARKS / command.split()[0]).exists(), command
 
 
 def test_comparison_is_sorted_by_log_loss_and_shows_the_truth_last():
@@ -204,7 +236,7 @@ def test_comparison_is_sorted_by_log_loss_and_shows_the_truth_last():
         "versions": {"python": "3.11"},
         "machine": IMPRESSIONS["machine"],
     }
-    text = report.comparison_section(result)
+    text = report.impressions.comparison_section(result)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[0] for line in lines[2:5]] == [
         "| good",
@@ -246,7 +278,7 @@ def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
         "seconds_per_step": 0.5,
         "auc": {"1": 0.7},
     }
-    lines = report.epoch_table([ours, slow], 8192).splitlines()
+    lines = tables.epoch_table([ours, slow], 8192).splitlines()
     assert lines[2] == "| sk-adrec 0.1 | 0.001 | 10.0 | 0.0 | 1.0 | 0.9100 | 0.9200 | 8,192 |"
     assert lines[3] == "| slow 2 | 0.001 | 500.0 | 1.0 | 50.0 |  |  | 4,096 |"
 
@@ -254,7 +286,7 @@ def test_epoch_table_counts_part_of_an_epoch_up_and_shows_no_auc_for_it():
 def test_lead_is_over_the_fastest_of_the_others():
     seconds = {"sk-adrec": 0.01, "fast": 0.05, "slow": 0.5}
     reports = [{"peer": name, "seconds_per_step": s} for name, s in seconds.items()]
-    assert report.lead(reports, 3).startswith("The fastest of the others takes 5.0 times")
+    assert tables.lead(reports, 3).startswith("The fastest of the others takes 5.0 times")
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ class LeaveLastOut(BaseSplitter):
     --------
     TimeSplit : One date for all users.
     UserSplit : Users that training has not seen, or only the beginning of.
+    sk_adrec.sequential.leave_last_out : The same cut, as rows of histories for next-item models;
+        this class splits the log of retrievers and rankers.
     sk_adrec.metrics.make_topk_scorer : The scorer for it.
 
     Notes

@@ -46,7 +46,11 @@ def _attributes_read(cls: type) -> set[str]:
 
 
 def check_parameters_are_documented(estimator):
-    """The docstring's Parameters section lists the signature's names, all of them, in order."""
+    """The docstring's Parameters section lists the signature's names, all of them, in order.
+
+    Where ``__init__`` is inherited and the class has no such section, that of the class which
+    defines ``__init__`` counts.
+    """
     cls = type(estimator)
     signature = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
     documented = _documented_parameters(cls)
@@ -60,12 +64,15 @@ def check_parameters_are_documented(estimator):
 
 
 def _documented_parameters(cls: type) -> list[str]:
-    """Names that the numpydoc section "Parameters" describes."""
-    text = inspect.cleandoc(cls.__doc__ or "")
-    parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
-    if len(parts) < 2:
-        return []
-    section = _HEADING.split(parts[1], maxsplit=1)[0]
+    """Names that the first numpydoc section "Parameters" describes, up to __init__'s class."""
+    section = ""
+    for base in cls.__mro__:
+        text = inspect.cleandoc(base.__doc__ or "")
+        parts = re.split(r"^Parameters\n-{3,}\n", text, maxsplit=1, flags=re.MULTILINE)
+        if len(parts) == 2:
+            section = _HEADING.split(parts[1], maxsplit=1)[0]
+        if section or "__init__" in vars(base):
+            break
     names = []
     for line in section.splitlines():
         if line and not line[0].isspace() and " : " in line:

@@ -7,10 +7,12 @@ import functools
 import inspect
 import numbers
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
@@ -68,7 +70,7 @@ def read_column(X, column, name="group", use="to group by"):
     return X[column]
 
 
-def check_X(estimator, X, *, reset: bool):
+def check_X(estimator, X, *, reset: bool, reads: Iterable[str] | None = None):
     """Check names and number of columns; turn anything that is not a frame into an array.
 
     Parameters
@@ -77,6 +79,9 @@ def check_X(estimator, X, *, reset: bool):
     X : data frame, array-like or scipy sparse matrix of shape (n_samples, n_features)
     reset : bool
         True in fit: remember the columns. False: compare with those of fit.
+    reads : iterable of str or None, default=None
+        The columns that the caller reads: unless `reset`, a frame may lack the others of fit. None
+        stands for all.
 
     Returns
     -------
@@ -96,7 +101,10 @@ def check_X(estimator, X, *, reset: bool):
                 f"feature(s) (shape={X.shape}) while a minimum of 1 is required. Look at the "
                 "filter or the split that made it; a request without rows needs no model."
             )
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if reset or reads is None:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        else:
+            _check_read_columns(estimator, X, reads)
         return X
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     # In a sparse matrix what is missing is zero: NaN has no meaning there.
@@ -104,6 +112,19 @@ def check_X(estimator, X, *, reset: bool):
     return validate_data(
         estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
     )
+
+
+def _check_read_columns(estimator, X, reads) -> None:
+    """scikit-learn's check of names, as if the columns that nobody reads were there."""
+    reads, names = set(reads), [str(name) for name in X.columns]
+    known = getattr(estimator, "feature_names_in_", ())
+    unread = [name for name in known if name not in names and name not in reads]
+    if not unread:
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+    elif names != [name for name in known if name not in unread]:
+        # What is wrong is said without those that nobody reads.
+        header = pd.DataFrame(columns=[*names, *unread])
+        validate_data(estimator, header, reset=False, skip_check_array=True)
 
 
 def check_weight(sample_weight, X, y) -> np.ndarray:

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
-from sklearn.utils.validation import validate_data
 
 from .._validation import check_X, is_frame
 from ..preprocessing._columns import Column, Table, read_table
@@ -52,18 +51,9 @@ def check_log(estimator, X, *, reset: bool, reads: Iterable[str | int] = ()):
             "and its columns items, pass sk_adrec.retrieval.interactions_from_matrix(X); a dense "
             "array of it would be read as columns of ids."
         )
-    reads, known = list(reads), getattr(estimator, "feature_names_in_", ())
-    if reset or not is_frame(X) or not all(isinstance(name, str) for name in reads):
-        return check_X(estimator, X, reset=reset)
-    names = read_table(X).names
-    unread = [name for name in known if name not in names and name not in reads]
-    if not unread or not len(X):
-        return check_X(estimator, X, reset=False)
-    if names != [name for name in known if name not in unread]:
-        # What is wrong is said without those that nobody reads.
-        header = pd.DataFrame(columns=[*names, *unread])
-        validate_data(estimator, header, reset=False, skip_check_array=True)
-    return X
+    reads = list(reads)
+    by_name = all(isinstance(name, str) for name in reads)
+    return check_X(estimator, X, reset=reset, reads=reads if by_name else None)
 
 
 def role_positions(table: Table, roles: dict[str, str | int]) -> dict[str, int]:

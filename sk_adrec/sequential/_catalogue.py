@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
 from .._base import BaseTorchEstimator
-from .._validation import check_choice, check_number, check_weight, check_X
+from .._validation import check_choice, check_number, check_weight, check_X, is_frame
 from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
@@ -79,9 +79,24 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
                 )
             yield rows, scores
 
+    def _check_histories(self, X):
+        """A frame with the columns that are read, or an array like that of fit."""
+        roles = Roles(*self._roles)
+        if roles.history is None or is_frame(X):
+            return check_X(self, X, reset=False, reads=None if roles.history is None else roles.all)
+        names = getattr(self, "feature_names_in_", None)
+        try:
+            X = check_X(self, X, reset=False)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}\nX must hold one list per row in column {roles.history!r}: "
+                f"pd.DataFrame({{{roles.history!r}: histories}})"
+            ) from error
+        return X if names is None else pd.DataFrame(X, columns=names)
+
     def _states(self, X, with_history: bool) -> tuple[np.ndarray, Ragged | None]:
         check_is_fitted(self)
-        encoded = self._encode(check_X(self, X, reset=False))
+        encoded = self._encode(self._check_histories(X))
         history = encoded.sequences[self._item] if with_history else None
         return self._forward_encoded(encoded), history
 
@@ -115,7 +130,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
             If the probabilities would take more than half of the memory: use `recommend`.
         """
         check_is_fitted(self)
-        X = check_X(self, X, reset=False)
+        X = self._check_histories(X)
         _check_memory(X.shape[0], len(self.classes_), np.dtype(self.encoder_.dtype).itemsize)
         states, _ = self._states(X, with_history=False)
         p = np.empty((len(states), len(self.classes_)), dtype=self.encoder_.dtype)

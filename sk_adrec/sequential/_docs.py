@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from ..utils._docs import C, shared_docs
+from ..utils._docs import ATTRIBUTES, C, shared_docs
 
 _PARAMETERS = {
     "embedding_dim": """
@@ -113,10 +113,7 @@ _PARAMETERS = {
     item_embeddings_ : ndarray of shape (n_items, embedding_dim)
         Their vectors, by which states are multiplied.
     """,
-    "validation": """
-    validation_scores_ : list of float or None
-        NDCG@10 per epoch; None without validation rows.
-    """,
+    "torch": ATTRIBUTES["torch"].replace("Minus the validation loss per", "NDCG@10 per"),
 }
 
 

@@ -52,6 +52,12 @@ class Roles:
         return ITEM if self.history is None else str(self.history)
 
     @property
+    def all(self) -> tuple:
+        """The columns that are read."""
+        found = (self.history, self.history_time, self.request_time, *self.event_features)
+        return tuple(name for name in found if name is not None)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The names under which further fields are encoded."""
         return tuple(map(str, self.event_features))

@@ -134,7 +134,6 @@ class HSTUNextItem(BaseNextItem):
     Attributes
     ----------
     %(classes_)s
-    %(validation)s
     %(torch)s
 
     See Also

@@ -48,6 +48,12 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
     TypeError
         If times are neither numbers nor dates, or `event_features` is one string.
 
+    See Also
+    --------
+    make_prefixes : A row per event, for splits by time.
+    sk_adrec.model_selection.LeaveLastOut : The same split of a log as a scikit-learn splitter, for
+        retrievers.
+
     Examples
     --------
     >>> import pandas as pd

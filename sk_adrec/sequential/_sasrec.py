@@ -97,7 +97,6 @@ class SASRecNextItem(BaseNextItem):
     Attributes
     ----------
     %(classes_)s
-    %(validation)s
     %(torch)s
 
     See Also

@@ -1,8 +1,11 @@
-"""Next item on MovieLens-1M: HR@10, NDCG@10 and seconds per epoch, against RecTools and skrecsys.
+r"""Next item on MovieLens-1M: HR@10, NDCG@10 and seconds per epoch, against RecTools and skrecsys.
 
     python benchmarks/hstu_ml1m.py --data FOLDER            # hours: all models, three seeds of ours
     python benchmarks/hstu_ml1m.py --data FOLDER --models hstu --seeds 0
     python benchmarks/hstu_ml1m.py --data FOLDER --models hstu --max-users 600 --max-epochs 2
+    python benchmarks/hstu_ml1m.py --data FOLDER --finished   # only gathers results
+    python benchmarks/hstu_ml1m.py --data FOLDER --models hstu rectools_hstu --seeds 0 \
+        --max-epochs 2 --output benchmarks/results/hstu_epoch.json    # seconds; idle machine
 
 FOLDER holds ``ratings.parquet`` with user_id, movie_id and order, the chronological rank within the
 user. Order only, no times. Test: each user's last item; validation, for early stopping: the one
@@ -12,7 +15,8 @@ user would run it, fitted on everything but the test, with its defaults (100 epo
 as ``--minutes`` says: its epoch takes minutes.
 
 Stopped at any time, the same command goes on: after each epoch a checkpoint is kept in
-``.cache/hstu_ml1m``. A finished run is not repeated. Writes ``results/hstu_ml1m.json``.
+``.cache/hstu_ml1m``. A finished run is not repeated. Writes ``results/hstu_ml1m.json``. The hours
+of training share the machine with other work; seconds of an epoch are measured apart, in turn.
 """
 
 import argparse
@@ -111,11 +115,14 @@ def run_peer(name, seed, log, args, folder):
 
 
 def run(name, seed, log, args):
-    """A run's report, from the cache where it has been finished."""
+    """A run's report, from the cache where it has been finished; None if it may not be trained."""
     folder = CACHE / f"{name}_{seed}_{args.max_epochs}_{args.max_users or 'all'}"
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done.json"
     if not done.exists():
+        if args.finished:
+            print(f"{name}, seed {seed}: not finished", flush=True)
+            return None
         print(f"{name}, seed {seed}", flush=True)
         report = (run_ours if name in OURS else run_peer)(name, seed, log, args, folder)
         told = {"model": name, "seed": seed, "threads": args.threads, "minutes": args.minutes}
@@ -137,6 +144,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of ratings.parquet")
     parser.add_argument("--models", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of our models")
+    parser.add_argument("--finished", action="store_true", help="train nothing, gather the rest")
     parser.add_argument("--max-epochs", type=int, default=101)
     parser.add_argument("--max-users", type=int, help="to try the script out")
     parser.add_argument("--minutes", type=float, help="skrecsys begins no epoch after these")
@@ -153,7 +161,7 @@ def main():
         "n_events": len(log),
         "n_users": int(log["user_id"].nunique()),
         "max_epochs": args.max_epochs,
-        "runs": runs,
+        "runs": [one for one in runs if one is not None],
         **protocol.environment("torch", "skorch"),
     }
     args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,8 @@ NEXT_ITEM_NAMES = {
 }
 
 
-def hstu_section(result):
-    """Accuracy and time of each next-item model on MovieLens-1M, means over its seeds."""
+def hstu_section(result, epoch=None):
+    """Accuracy of each next-item model on MovieLens-1M, means over its seeds, and its speed."""
     by_model = {}
     for one in result["runs"]:
         by_model.setdefault(one["model"], []).append(one)
@@ -27,25 +27,36 @@ def hstu_section(result):
             values = [one["test"][measure] for one in runs]
             spread = f" ({min(values):.4f} to {max(values):.4f})" if len(runs) > 1 else ""
             cells.append(f"{sum(values) / len(values):.4f}{spread}")
-        seconds = [_epoch_seconds(one["epochs"]) for one in runs]
-        cells.append(", ".join(f"{len(one['epochs'])}" for one in runs))
-        cells.append(", ".join(f"{median:.0f}" for median, _ in seconds))
-        rows.append([*cells, ", ".join(f"{total / 60:.0f}" for _, total in seconds)])
-    header = ["model", "seeds", "HR@10", "NDCG@10", "epochs", "s an epoch (median)", "minutes"]
-    return "\n\n".join(
-        [
-            f"{result['n_events']:,} events of {result['n_users']:,} users, in their order, "
-            "without times.",
-            table(header, rows),
-            "Test: the last item, the 2nd-last to stop on; all items that occur before the test "
-            "are ranked but those of the history. The order of equal timestamps is arbitrary in "
-            "this copy, so published numbers are orientation only: RecTools' HSTU with position "
-            "bias .3023 / .1718, its SASRec .2877 / .1622, skrecsys' HSTU .2871 / .1665, SASRec "
-            "with the full cross-entropy .3152 / .1821. Seconds of an epoch hold the validation "
-            "of this library's models, and not that of RecTools'; skrecsys has none.",
-            machine(result),
-        ]
-    )
+        rows.append([*cells, ", ".join(f"{len(one['epochs'])}" for one in runs)])
+    parts = [
+        f"{result['n_events']:,} events of {result['n_users']:,} users, in their order, "
+        "without times.",
+        table(["model", "seeds", "HR@10", "NDCG@10", "epochs"], rows),
+        "Test: the last item, the 2nd-last to stop on (patience 5); all items that occur before "
+        "the test are ranked but those of the history. The order of equal timestamps is arbitrary "
+        "in this copy, so published numbers are orientation only: RecTools' HSTU with position "
+        "bias .3023 / .1718, its SASRec .2877 / .1622, skrecsys' HSTU .2871 / .1665, SASRec "
+        "with the full cross-entropy .3152 / .1821.",
+    ]
+    if epoch is not None:
+        parts += _speed(epoch, by_model)
+    return "\n\n".join([*parts, machine(result)])
+
+
+def _speed(epoch, by_model):
+    """Seconds of an epoch, measured in turn, and what the epochs above come to."""
+    rows = []
+    for one in epoch["runs"]:
+        median, _ = _epoch_seconds(one["epochs"])
+        minutes = [median * len(run["epochs"]) / 60 for run in by_model.get(one["model"], [])]
+        every = ", ".join(f"{each['seconds']:.0f}" for each in one["epochs"])
+        name = NEXT_ITEM_NAMES[one["model"]]
+        rows.append([name, every, ", ".join(f"{each:.0f}" for each in minutes)])
+    return [
+        table(["model", "s of each epoch", "minutes that the epochs above come to"], rows),
+        "Trained in turn on two threads, with nothing else on the machine. Seconds hold the "
+        "validation of this library's models, and not that of RecTools'; skrecsys has none.",
+    ]
 
 
 def _epoch_seconds(epochs):
@@ -99,13 +110,19 @@ NEXT_ITEM_NOTES = {
 }
 
 
-def best_of_seeds(result):
-    """For the summary: NDCG@10 of each model, the mean of its seeds."""
+def best_of_seeds(result, epoch=None):
+    """For the summary: NDCG@10 of each model, the mean of its seeds, and seconds of an epoch."""
     by_model = {}
     for one in result["runs"]:
         by_model.setdefault(NEXT_ITEM_NAMES[one["model"]], []).append(one["test"])
     values = {name: mean(runs, "ndcg") for name, runs in by_model.items()}
-    return [("NDCG@10", values, 4, False)]
+    measures = [("NDCG@10", values, 4, False)]
+    if epoch is not None:
+        seconds = {
+            NEXT_ITEM_NAMES[one["model"]]: _epoch_seconds(one["epochs"])[0] for one in epoch["runs"]
+        }
+        measures.append(("s an epoch", seconds, 1, True))
+    return measures
 
 
 def best(result, item_cf=None):

@@ -70,7 +70,7 @@ def read_column(X, column, name="group", use="to group by"):
     return X[column]
 
 
-def check_X(estimator, X, *, reset: bool, reads: Iterable[str] | None = None):
+def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = None):
     """Check names and number of columns; turn anything that is not a frame into an array.
 
     Parameters
@@ -160,7 +160,7 @@ def check_length(name: str, values, n_rows: int) -> None:
         )
 
 
-def check_rows(estimator, X, y, sample_weight, check_target, *, reset: bool):
+def check_rows(estimator, X, y, sample_weight, check_target, *, reset: bool, reads=None):
     """X, y and float64 weights of the rows of positive weight, checked against each other.
 
     Parameters
@@ -169,14 +169,14 @@ def check_rows(estimator, X, y, sample_weight, check_target, *, reset: bool):
     X, y, sample_weight : as in `fit`
     check_target : callable
         ``check_target(y) -> ndarray``: rejects a y of the wrong shape or kind.
-    reset : bool
+    reset, reads
         As in :func:`check_X`.
     """
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
-    X = check_X(estimator, X, reset=reset)
+    X = check_X(estimator, X, reset=reset, reads=reads)
     y = check_target(y)
     if X.shape[0] != len(y):
         raise ValueError(

@@ -67,7 +67,7 @@ class Known:
     def transform(self, column: Column, where: str) -> pd.Categorical:
         """The column as categories."""
         factorized = factorize(column, where)
-        self.vocabulary.warn_of_other_type(factorized.values, where)
+        self.vocabulary.warn_of_other_type(factorized, where)
         codes = self.vocabulary.encode(factorized)
         categories = codes - FIRST_KNOWN
         categories[codes == UNKNOWN] = self.vocabulary.n_codes - FIRST_KNOWN

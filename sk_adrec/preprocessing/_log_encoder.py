@@ -253,7 +253,7 @@ class LogEncoder:
             group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
             parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
             for j, (factorized, _) in zip(group, parts):
-                vocabulary.warn_of_other_type(factorized.values, table.describe(j))
+                vocabulary.warn_of_other_type(factorized, table.describe(j))
             if learn is not None:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):

@@ -88,19 +88,24 @@ class Vocabulary:
         """Whether ids of a kind ("string", "number") could be known."""
         return {kind, kind_of_values(self._known)} != {"string", "number"}
 
-    def warn_of_other_type(self, values: Values, where: str, holder: str = "fit") -> None:
-        """Warn where none of the values can be known, since they are of the other type.
+    def warn_of_other_type(self, ids: Factorized, where: str, holder: str = "fit") -> None:
+        """Warn where none of the ids can be known, since they are of the other type.
 
         Parameters
         ----------
-        values : Values
-            Distinct ids.
+        ids : Factorized
         where : str
             What holds them, for the message.
         holder : str, default="fit"
             Who the known ids are from, for the message.
         """
-        if self.holds(values) or _are_unknown(values):
+        if self.holds(ids.values) or _are_unknown(ids.values):
+            return
+        # Categories that no row has say nothing.
+        values = _select(
+            ids.values, np.bincount(ids.codes + 1, minlength=len(ids.values) + 1)[1:] > 0
+        )
+        if not len(values) or _are_unknown(values):
             return
         found, known, example, remedy = _OTHER_TYPE[kind_of_values(values)]
         warnings.warn(

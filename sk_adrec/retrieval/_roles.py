@@ -137,7 +137,7 @@ def read_ids(table: Table, position: int, known: Vocabulary | None = None) -> Fa
     where = table.describe(position)
     ids = factorize(table.column(position), where)
     if known is not None:
-        known.warn_of_other_type(ids.values, where)
+        known.warn_of_other_type(ids, where)
     return ids
 
 

@@ -148,7 +148,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         if history is None:
             return known, row
         given_users, given = read_histories(history, self._roles(), self.log_.items)
-        given_users.warn_of_other_type(ids.values, "users", "history")
+        given_users.warn_of_other_type(ids, "users", "history")
         own = _positions(given_users, ids)
         # Those given come first; of the others, only those asked for are copied.
         asked, place = np.unique(row, return_inverse=True)

@@ -164,7 +164,7 @@ class TowerEvaluation(TowerSearch):
         X, rows, weight = self._check_rows(X, y, sample_weight, reset=False, reads=reads)
         if columns.item in columns.item_features:
             # Nothing encodes the items of X, which would warn.
-            self.log_.items.warn_of_other_type(rows.items.values, f"Column {columns.item!r}")
+            self.log_.items.warn_of_other_type(rows.items, f"Column {columns.item!r}")
         _, target = read_labels(rows.labels, weight, self.classes_)
         users, items = self._user_codes(rows.users), self._item_codes(rows.items)
         pairs = self.log_.interactions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._base import _rows
-from .._validation import check_choice, check_number
+from .._validation import check_choice, check_number, check_rows
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
@@ -95,6 +95,12 @@ class BaseNextItem(CatalogueRanker):
                 "out; with grow_vocabulary=True new items are learned from X and y."
             )
 
+    def _check_rows(self, X, y, sample_weight, *, reset):
+        if reset:
+            return super()._check_rows(X, y, sample_weight, reset=True)
+        reads, X = Roles(*self._roles).read, self._check_histories(X)
+        return check_rows(self, X, y, sample_weight, self._check_target, reset=False, reads=reads)
+
     def _fit_encoder(self, X, y, weight, train, valid):
         self._is_sparse = False
         roles = find_roles(
@@ -109,7 +115,10 @@ class BaseNextItem(CatalogueRanker):
             y_weight[valid] = 0.0
         classes = getattr(self, "classes_", None)  # the argument of partial_fit
         if classes is not None:
-            y = np.concatenate([y, classes.astype(object) if y.dtype == object else classes])
+            classes = classes.astype(object) if classes.dtype.kind == "U" else classes
+            given, items = (factorize(part, "y").values for part in (classes, y))
+            check_alike(given, items, "classes", "y does")
+            y = np.concatenate([y, classes])
             y_weight = np.append(y_weight, np.ones(len(classes)))
         x_weight = weight if self.train_positions == "all" else y_weight[: len(weight)]
         self._fit_vocabularies(events, x_weight, y, y_weight)
@@ -186,18 +195,22 @@ class BaseNextItem(CatalogueRanker):
         return rows
 
     def _mean_states(self, encoded, weight, rows) -> float:
-        """Mean number of states that `rows` have in training; by parameters of the fit."""
-        fitted = self._params_of_fit
-        if fitted["train_positions"] == "last":
+        """Mean number of states that `rows` have in training."""
+        if self.train_positions == "last":
             return 1.0
-        lengths = encoded.sequences[self._item].lengths
+        lengths, max_len = encoded.sequences[self._item].lengths, self._params_of_fit["max_len"]
         # One after each event that is read, one before the first if that is read.
-        states = np.where(lengths > fitted["max_len"], fitted["max_len"], lengths + 1)
+        states = np.where(lengths > max_len, max_len, lengths + 1)
         if rows is not None:
             states, weight = states[rows], weight[rows]
         return float(np.average(states, weights=weight))
 
     def _continue(self, rows):
+        module = self.net_.module_
+        all_positions = self.train_positions == "all"
+        if all_positions:
+            warn_of_prefixes(rows.encoded.sequences[self._item], rows.labels[0])
+        module.settings = replace(module.settings, all_positions=all_positions)
         self._states_per_row = self._mean_states(rows.encoded, rows.weight, rows.rows)
         self.net_.criterion_.states_per_row = self._states_per_row
         super()._continue(rows)

@@ -83,14 +83,14 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         """A frame with the columns that are read, or an array like that of fit."""
         roles = Roles(*self._roles)
         if roles.history is None or is_frame(X):
-            return check_X(self, X, reset=False, reads=None if roles.history is None else roles.all)
+            return check_X(self, X, reset=False, reads=roles.read)
         names = getattr(self, "feature_names_in_", None)
         try:
             X = check_X(self, X, reset=False)
         except ValueError as error:
             raise ValueError(
-                f"{error}\nX must hold one list per row in column {roles.history!r}: "
-                f"pd.DataFrame({{{roles.history!r}: histories}})"
+                f"X must hold one list per row in column {roles.history!r}: "
+                f"pd.DataFrame({{{roles.history!r}: histories}}). {error}"
             ) from error
         return X if names is None else pd.DataFrame(X, columns=names)
 
@@ -183,7 +183,8 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         Raises
         ------
         ValueError
-            If k is not a positive integer, exclude_seen not a bool, or X lacks a column of fit.
+            If k is not a positive integer, exclude_seen not a bool, or X lacks a column that is
+            read.
         """
         check_number("k", k, 1, integer=True)
         check_choice("exclude_seen", exclude_seen, (None, True, False))

@@ -52,8 +52,10 @@ class Roles:
         return ITEM if self.history is None else str(self.history)
 
     @property
-    def all(self) -> tuple:
-        """The columns that are read."""
+    def read(self) -> tuple | None:
+        """The columns that are read; None where they have no names."""
+        if self.history is None:
+            return None
         found = (self.history, self.history_time, self.request_time, *self.event_features)
         return tuple(name for name in found if name is not None)
 

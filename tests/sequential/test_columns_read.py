@@ -24,6 +24,7 @@ def test_unread_columns_may_be_missing(model):
     assert np.array_equal(model.predict(alone), model.predict(X))
     assert np.array_equal(model.recommend(alone, 2)[0], model.recommend(X, 2)[0])
     assert model.score(alone, Y) == model.score(X, Y)
+    model.partial_fit(alone, Y)
 
 
 def test_a_missing_history_is_named_alone(model):

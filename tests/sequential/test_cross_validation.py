@@ -31,5 +31,5 @@ def test_kfold_takes_a_catalogue_and_the_default_does_not(model):
 def test_cross_val_predict_predicts_but_gives_no_probabilities(model):
     predicted = cross_val_predict(model, X, Y, cv=KFold(3))
     assert (predicted == Y).all()
-    with pytest.raises(ValueError, match="y must hold items as column 'h' does, got a number"):
+    with pytest.raises(ValueError, match="y must hold strings as column 'h' does, got numbers"):
         cross_val_predict(model, X, Y, cv=KFold(3), method="predict_proba")

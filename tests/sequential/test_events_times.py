@@ -119,9 +119,9 @@ def test_messages_name_the_role_and_the_column():
         model.fit(X.assign(t=[["x", "y"], ["z"]], now=4.0), ["a", "b"])
     with pytest.raises(
         TypeError,
-        match=r"^request_time: Column 't' .* must hold one time per row, got lists.*history_time",
+        match=r"^request_time: Column 'u' .* must hold one time per row, got lists.*history_time",
     ):
-        model.set_params(request_time="t").fit(X, ["a", "b"])
+        model.set_params(request_time="u").fit(X.assign(u=X["t"]), ["a", "b"])
     assert not hasattr(model, "classes_")
 
 

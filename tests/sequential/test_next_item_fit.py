@@ -1,5 +1,7 @@
 """Next-item models: what a fit checks and warns of, partial_fit, scores of small catalogues."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,8 +49,10 @@ def test_partial_fit_on_short_histories_takes_steps_of_full_size():
 
 def test_states_per_row_in_partial_fit_are_those_of_the_module():
     model = quick(train_positions="last").fit(pd.DataFrame({"h": [[1, 2], [3]]}), [4, 5])
-    model.set_params(train_positions="all").partial_fit(pd.DataFrame({"h": [[1, 2, 3]]}), [4])
+    model.set_params(max_len=1).partial_fit(pd.DataFrame({"h": [[1, 2, 3]]}), [4])
     assert model.net_.criterion_.states_per_row == 1
+    model.set_params(train_positions="all").partial_fit(pd.DataFrame({"h": [[1, 2, 3]]}), [4])
+    assert model.net_.criterion_.states_per_row == 4
     model = quick(max_len=3).fit(pd.DataFrame({"h": [[1, 2], [3]]}), [4, 5])
     model.partial_fit(pd.DataFrame({"h": [[1], []]}), [4, 5], sample_weight=[3, 1])
     assert model.net_.criterion_.states_per_row == (3 * 2 + 1) / 4
@@ -218,3 +222,18 @@ def test_a_million_events_are_searched_in_a_moment():
     rng = np.random.default_rng(0)
     history = Ragged(rng.integers(2, 3_700, 10**6).astype(np.int32), np.arange(0, 10**6 + 1, 160))
     assert share_of_prefixes(history, rng.integers(2, 3_700, len(history))) == 0
+
+
+def test_partial_fit_goes_by_the_train_positions_that_are_set():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"h": [list(rng.integers(0, 30, 6)) for _ in range(60)]})
+    y = rng.integers(0, 30, 60)
+    model = SASRecNextItem(
+        history="h", embedding_dim=8, dropout=0.0, id_dropout=0.0, max_epochs=1, random_state=0
+    ).fit(X, y)
+    p = {}
+    for positions in ("all", "last"):
+        one = copy.deepcopy(model).set_params(train_positions=positions).partial_fit(X, y)
+        p[positions] = one.predict_proba(X)
+        assert one.net_.criterion_.states_per_row == {"all": 7.0, "last": 1.0}[positions]
+    assert np.abs(p["all"] - p["last"]).max() > 1e-6

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -41,6 +42,15 @@ class Checkpoint(Callback):
             stopped = finished - restorer.best_epoch_ >= restorer.patience
         net.max_epochs = 0 if stopped else max(0, net.max_epochs - finished)
 
+    def on_epoch_begin(self, net, **kwargs):
+        """The clock of training runs."""
+        self.began = time.perf_counter()
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Validation comes after the last step: it is not counted."""
+        if training:
+            net.history.record("train_seconds", time.perf_counter() - self.began)
+
     def on_epoch_end(self, net, **kwargs):
         """Write to another file first: the machine may stop at any moment."""
         one, restorer = epochs(net)[-1], _restorer(net)
@@ -65,7 +75,7 @@ def _restorer(net):
 
 
 def epochs(net):
-    """Seconds, training loss and, with validation rows, NDCG@10 of each epoch of a net.
+    """Seconds of training, its loss and, with validation rows, NDCG@10 of each epoch of a net.
 
     Returns
     -------
@@ -73,7 +83,7 @@ def epochs(net):
     """
     found = []
     for number, one in enumerate(net.history, start=1):
-        epoch = {"epoch": number, "seconds": one["dur"], "train_loss": one["train_loss"]}
+        epoch = {"epoch": number, "seconds": one["train_seconds"], "train_loss": one["train_loss"]}
         if "valid_ndcg_at_10" in one:
             epoch["valid_ndcg"] = float(one["valid_ndcg_at_10"])
         found.append(epoch)

@@ -54,8 +54,8 @@ def _speed(epoch, by_model):
         rows.append([name, every, ", ".join(f"{each:.0f}" for each in minutes)])
     return [
         table(["model", "s of each epoch", "minutes that the epochs above come to"], rows),
-        "Trained in turn on two threads, with nothing else on the machine. Seconds hold the "
-        "validation of this library's models, and not that of RecTools'; skrecsys has none.",
+        "Trained in turn on two threads, with nothing else on the machine, without the "
+        "ranking of the validation items.",
     ]
 
 

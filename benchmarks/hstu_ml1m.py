@@ -127,7 +127,8 @@ def run(name, seed, log, args):
         report = (run_ours if name in OURS else run_peer)(name, seed, log, args, folder)
         told = {"model": name, "seed": seed, "threads": args.threads, "minutes": args.minutes}
         done.write_text(json.dumps(told | report))
-    report = json.loads(done.read_text())
+    # A peer's own name of its model is not ours.
+    report = json.loads(done.read_text()) | {"model": name}
     seconds = np.median([epoch["seconds"] for epoch in report["epochs"]])
     test = report["test"]
     print(

@@ -64,7 +64,7 @@ def find_continued(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
     before, whole, shifted = _hashes(history, y)
     kept = (history.lengths >= _MIN_HISTORY) & (shifted != before)
     if not kept.any():
-        return np.zeros((2, 0), dtype=bool)
+        return kept[:0], kept[:0]
     before, whole, shifted = before[kept], whole[kept], shifted[kept]
     lengths = history.lengths[kept]
     histories, which, counts = np.unique(before, return_inverse=True, return_counts=True)

@@ -14,7 +14,7 @@ from ._prefixes import share_of_prefixes
 # A held-out item that was seen before can not be recommended: above this share something is wrong.
 _MANY_REPEATS = 0.2
 # Rows that are prefixes of others are learned many times: above this share they are meant.
-_MANY_PREFIXES = 0.1
+_MANY_PREFIXES = 0.2
 # From a function here over a hook, `_fit`, `fit` and its wrapper to the line that called fit.
 _USER = 6
 
@@ -95,7 +95,7 @@ def check_something_to_learn(y: np.ndarray, others: np.ndarray | tuple) -> None:
 
 
 def warn_of_prefixes(history: Ragged, y: np.ndarray) -> None:
-    """Warn where rows are prefixes of others, though every event is a target.
+    """Warn where rows look like prefixes of others, though every event is a target.
 
     Parameters
     ----------
@@ -105,9 +105,10 @@ def warn_of_prefixes(history: Ragged, y: np.ndarray) -> None:
     """
     if (share := share_of_prefixes(history, y)) > _MANY_PREFIXES:
         warnings.warn(
-            f"{share:.0%} of the rows are prefixes of others, which hold their next items: with "
-            'train_positions="all" early events are learned many times, and next items that are '
-            'held out are learned too. Use train_positions="last", or one row per user.',
+            f"{share:.0%} of the rows with 3 events or more look like prefixes of others, which "
+            'hold their next items: with train_positions="all" early events are learned many '
+            "times, and next items that are held out are learned too. If the rows come from "
+            'make_prefixes, use train_positions="last"; else pass one row per user.',
             UserWarning,
             stacklevel=_USER,
         )

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
-from ..preprocessing._history_times import LOCAL, ZONED, read_times
+from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, read_times
 from ..preprocessing._schema import hint
 
 #: The name of the items where columns have none.
@@ -166,8 +166,8 @@ def read_events(X, roles: Roles) -> Events:
     Raises
     ------
     ValueError
-        If the lists of a row differ in length, a time is out of range, or only one of the columns
-        of times has a time zone.
+        If the lists of a row differ in length, a time is out of range, or the columns of times hold
+        different kinds: numbers, dates with or without a time zone.
     TypeError
         If a column of times holds neither numbers nor dates.
     """
@@ -208,10 +208,14 @@ def _times(table: Table, roles: Roles, column: Column, offsets: np.ndarray) -> n
     position = table.names.index(roles.request_time)
     where = table.describe(position)
     request, request_kind = seconds(table.column(position), f"request_time: {where}")
-    if {kind, request_kind} == {LOCAL, ZONED}:
+    kinds = {kind, request_kind} - {NOTHING}
+    if len(kinds) > 1:
+        remedy = "make both numbers (seconds), or both dates, with pandas.to_datetime"
+        if kinds == {LOCAL, ZONED}:
+            remedy = "give both a time zone, with dt.tz_localize, or none"
         raise ValueError(
             f"{roles.history_time!r} (history_time) holds {kind}, {roles.request_time!r} "
-            f"(request_time) {request_kind}: give both a time zone, with dt.tz_localize, or none."
+            f"(request_time) {request_kind}: {remedy}."
         )
     asked = np.append(happened[1:], np.nan)[: len(happened)]
     filled = np.diff(offsets) > 0
@@ -228,9 +232,12 @@ def _warn_of_disorder(
     n_rows = len(offsets) - 1
     row = np.repeat(np.arange(n_rows), np.diff(offsets))
     descends, early = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
-    descends[row[1:][(row[1:] == row[:-1]) & (happened[1:] < happened[:-1])]] = True
+    # Neither the running maximum nor the maximum knows of missing times.
+    known = pd.Series(happened).groupby(row)
+    descends[row[happened < known.cummax().to_numpy()]] = True
     last = offsets[1:][np.diff(offsets) > 0] - 1
-    early[row[last][asked[last] < happened[last]]] = True
+    requested = asked[last] != happened[last]
+    early[row[last][requested & (asked[last] < known.max().to_numpy())]] = True
     found = [
         f"{what} in {rows.sum()} (the first is row {rows.argmax()})"
         for rows, what in (

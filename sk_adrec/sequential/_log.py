@@ -44,7 +44,8 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
     Raises
     ------
     ValueError
-        If a column does not exist or has two roles, or a user, an item or a time is missing.
+        If a column does not exist, has two roles or the name of a list column that is made, or a
+        user, an item or a time is missing.
     TypeError
         If times are neither numbers nor dates, or `event_features` is one string.
 
@@ -120,8 +121,8 @@ def make_prefixes(
     Raises
     ------
     ValueError
-        If a column does not exist or has two roles, a user, an item or a time is missing, or `rows`
-        does not fit `log`.
+        If a column does not exist, has two roles or the name of a list column that is made, a user,
+        an item or a time is missing, or `rows` does not fit `log`.
     TypeError
         If times are neither numbers nor dates, or `event_features` is one string.
 
@@ -191,6 +192,13 @@ def _check_names(log, user, item, time, event_features):
             raise ValueError(f"log has no column {hint(str(name), list(map(str, log.columns)))}")
     if len(set(names)) < len(names):
         raise ValueError(f"user, item, time, event_features must be different columns, got {names}")
+    made = [f"hist_{name}" for name in names[1:]]
+    for name in names:
+        if name != item and name in made:
+            raise ValueError(
+                f"user, time and event_features must not be named as a column of histories, got "
+                f"{name!r}, and {made} will be made. Rename that column of the log."
+            )
 
 
 def _rows(log, begin, target, user, item, time, event_features):

@@ -8,7 +8,9 @@ from ..preprocessing._encoded import Ragged
 
 # Shorter histories repeat by chance.
 _MIN_HISTORY = 3
-# Matches up to so many times of what chance explains are none.
+# Fewer continued rows than these are chance, or a few odd users.
+_MIN_CONTINUED = 30
+# Up to so many continued rows for each row of a shared history are chance.
 _CHANCE = 3
 # Base of the hash, any odd number, and its inverse modulo 2^64.
 _BASE = 0x9E3779B97F4A7C15
@@ -16,10 +18,11 @@ _INVERSE = pow(_BASE, -1, 2**64)
 
 
 def share_of_prefixes(history: Ragged, y: np.ndarray) -> float:
-    """Share of rows that another row continues, 0 where chance explains them.
+    """Share of the rows that another row continues by one event, 0 where chance may explain it.
 
-    Rows that are prefixes of one user's events all differ: from how often whole rows are equal
-    follows how many of the matches are chance (few items, or habits that all users share).
+    Only rows of 3 events or more count, each once however often it occurs. Rows that are prefixes
+    of one user's events have a history each. Where users begin alike (few items, habits, one
+    series from its first part on), about as many rows share their whole history as are continued.
 
     Parameters
     ----------
@@ -31,21 +34,21 @@ def share_of_prefixes(history: Ragged, y: np.ndarray) -> float:
     -------
     float in [0, 1]
     """
-    found, equal = count_continued(history, y)
-    lengths = history.lengths
-    rows = np.bincount(lengths)
-    not_shorter = len(lengths) - rows.cumsum() + rows
-    # Rows that could continue one: the longer ones, and for windows also those of its length.
-    candidates = (2 * not_shorter - rows)[lengths]
-    expected = (equal * candidates / np.maximum(rows[lengths] - 1, 1)).sum()
-    return 0.0 if found.sum() <= _CHANCE * expected else float(np.mean(found > 0))
+    continued, shared = find_continued(history, y)
+    n_continued, n_shared = continued.sum(), shared.sum()
+    # The root is the standard deviation of a count.
+    if n_continued < _MIN_CONTINUED or n_continued <= _CHANCE * (n_shared + n_shared**0.5):
+        return 0.0
+    return float(continued.mean())
 
 
-def count_continued(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many rows continue each row, and how many equal it.
+def find_continued(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which distinct rows another row continues, and which have the history of another one.
 
-    A row of a history and its next item is continued by rows whose histories begin with all of
-    that, or, being windows of the newest events, with all but the oldest event.
+    A history and its next item are continued by a row whose history is all of that, or, where
+    histories have the greatest length (as windows of the newest events do), all but the oldest
+    event. Left out are rows of fewer than 3 events, and of one item over and over, which tell
+    nothing.
 
     Parameters
     ----------
@@ -54,56 +57,45 @@ def count_continued(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     Returns
     -------
-    found, equal : ndarrays of shape (n,), int64
-        0 for rows of fewer than 3 events.
+    continued, shared : ndarrays of shape (n_distinct,), bool
+        In a log that was joined to itself all rows occur twice at least: `shared` are those whose
+        histories occur more often than the rarest does.
     """
-    lengths = history.lengths
-    found, equal = np.zeros((2, len(lengths)), dtype=np.int64)
-    rows = np.flatnonzero(lengths >= _MIN_HISTORY)
-    if not len(rows):
-        return found, equal
-    first, beginnings, whole, steps = _hashes(history, y)
-    shifted = (whole - first) * np.uint64(_INVERSE)
-    # Shorter by one event, a window must have one more.
-    window = rows[lengths[rows] > _MIN_HISTORY]
-    keys, which = np.unique(np.concatenate([whole[rows], shifted[window]]), return_inverse=True)
-    begun = beginnings[steps >= _MIN_HISTORY]
-    place = np.minimum(np.searchsorted(keys, begun), len(keys) - 1)
-    counts = np.bincount(place[keys[place] == begun], minlength=len(keys))
-    found[rows] = counts[which[: len(rows)]]
-    found[window] += counts[which[len(rows) :]]
-    # A row of one item over and over continues itself.
-    found[window] -= shifted[window] == beginnings[history.offsets[window + 1] - 1]
-    equal[rows] = np.bincount(which[: len(rows)], minlength=len(keys))[which[: len(rows)]] - 1
-    return found, equal
+    before, whole, shifted = _hashes(history, y)
+    kept = (history.lengths >= _MIN_HISTORY) & (shifted != before)
+    if not kept.any():
+        return kept[:0], kept[:0]
+    before, whole, shifted = before[kept], whole[kept], shifted[kept]
+    lengths = history.lengths[kept]
+    histories, which, counts = np.unique(before, return_inverse=True, return_counts=True)
+    _, distinct = np.unique(whole, return_index=True)
+    # Only the longest may be windows. Shorter by one event, they must have one more.
+    window = lengths == max(lengths.max(), _MIN_HISTORY + 1)
+    continued = np.isin(whole, histories) | (window & np.isin(shifted, histories))
+    return continued[distinct], (counts > counts.min())[which[distinct]]
 
 
-def _hashes(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, ...]:
+def _hashes(history: Ragged, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hashes modulo 2^64: sums over events of a random number of the item times base^step.
 
     Returns
     -------
-    first : ndarray of shape (n,), uint64
-        Of the first event of each row.
-    beginnings : ndarray of shape (m,), uint64
-        Of each row up to and with each event of its history.
-    whole : ndarray of shape (n,), uint64
-        Of each history and its next item.
-    steps : ndarray of shape (m,), int64
-        Where in its row each event is.
+    before, whole, shifted : ndarrays of shape (n,), uint64
+        Of each history, of it and its next item, and of these without the oldest event.
     """
     lengths, offsets = history.lengths, history.offsets
     number = np.random.default_rng(0).integers(
-        np.iinfo(np.uint64).max, size=1 + max(y.max(), history.values.max()), dtype=np.uint64
+        np.iinfo(np.uint64).max,
+        size=1 + max(y.max(), history.values.max(initial=0)),
+        dtype=np.uint64,
     )
     power = np.full(1 + lengths.max(), _BASE, dtype=np.uint64)
     power[0] = 1
     power = np.multiply.accumulate(power)
     steps = np.arange(len(history.values)) - np.repeat(offsets[:-1], lengths)
-    terms = number[history.values] * power[steps]
+    terms = np.append(number[history.values] * power[steps], np.uint64(0))
     total = np.append(np.uint64(0), terms.cumsum())
-    beginnings = total[1:] - np.repeat(total[offsets[:-1]], lengths)
-    whole = total[offsets[1:]] - total[offsets[:-1]] + number[y] * power[lengths]
-    # A row without events has no first one, and is not asked for it.
-    first = np.append(terms, np.uint64(0))[offsets[:-1]]
-    return first, beginnings, whole, steps
+    before = total[offsets[1:]] - total[offsets[:-1]]
+    whole = before + number[y] * power[lengths]
+    # A row without events has no oldest one, and is not asked for it.
+    return before, whole, (whole - terms[offsets[:-1]]) * np.uint64(_INVERSE)

@@ -30,7 +30,7 @@ def of_unit(unit):
     return [DAYS.to_numpy().astype(f"datetime64[{unit}]")]
 
 
-@pytest.mark.parametrize(
+DATES = pytest.mark.parametrize(
     "t",
     [
         [list(DAYS)],
@@ -38,13 +38,45 @@ def of_unit(unit):
         [[day.date() for day in DAYS]],
         *map(of_unit, ["D", "h", "m", "s", "ms", "us", "ns"]),
         [list(of_unit("D")[0])],
-        [[START, START + DAY]],
-        [[int(START), int(START) + DAY]],
     ],
 )
-@pytest.mark.parametrize("now", [[NOW], [NOW.to_pydatetime()], [NOW.date()], [START + 2 * DAY]])
-def test_times_of_any_kind(t, now):
+NUMBERS = pytest.mark.parametrize("t", [[[START, START + DAY]], [[int(START), int(START) + DAY]]])
+
+
+@DATES
+@pytest.mark.parametrize("now", [[NOW], [NOW.to_pydatetime()], [NOW.date()]])
+def test_dates_of_any_type(t, now):
     assert times(t, now).tolist() == EXPECTED
+
+
+@NUMBERS
+@pytest.mark.parametrize("now", [[START + 2 * DAY], [int(START) + 2 * DAY]])
+def test_numbers_of_any_type(t, now):
+    assert times(t, now).tolist() == EXPECTED
+
+
+@DATES
+def test_dates_beside_numbers(t):
+    message = (
+        r"'t' \(history_time\) holds dates without a time zone, 'now' \(request_time\) numbers: "
+        r"make both numbers \(seconds\), or both dates, with pandas.to_datetime"
+    )
+    with pytest.raises(ValueError, match=message):
+        times(t, [START])
+
+
+@NUMBERS
+@pytest.mark.parametrize("now", [NOW, NOW.tz_localize("UTC")])
+def test_numbers_beside_dates(t, now):
+    with pytest.raises(ValueError, match=r"holds numbers, 'now' \(request_time\) dates with"):
+        times(t, [now])
+
+
+@NUMBERS
+def test_missing_times_go_with_any_kind(t):
+    for nothing in (np.nan, pd.NaT, None):
+        assert times(t, [nothing])[-1].tolist() == [START + DAY, START + DAY]
+    assert times([[None, None]], [NOW])[-1, 1] == START + 2 * DAY
 
 
 def test_times_of_polars():
@@ -180,6 +212,17 @@ def test_times_out_of_order_are_pointed_out_once():
 
 def test_equal_and_missing_times_are_in_order():
     assert disorder([[1.0, 1.0], [9.0, np.nan]], [1.0, np.nan], [[1, 2], [1, 2]]) == []
+
+
+def test_missing_times_hide_no_disorder():
+    nan = np.nan
+    (found,) = disorder([[9.0, nan, 1.0]], [nan], [[1, 2, 3]])
+    assert found.startswith("Of 1 histories, the times in 't' descend in 1 (the first is row 0);")
+    (found,) = disorder([[2.0, 3.0], [9.0, nan]], [3.0, 5.0], [[1, 2], [1, 2]])
+    assert "descend" not in found
+    assert "'now' is before the latest event in 1 (the first is row 1)" in found
+    # Each row is for itself.
+    assert disorder([[9.0, nan], [nan, 1.0], [nan, nan]], [9.0, nan, 1.0], [[1, 2]] * 3) == []
 
 
 def test_descending_lists_are_pointed_out_without_a_request_time_too():

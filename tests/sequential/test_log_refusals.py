@@ -101,6 +101,26 @@ def test_names_of_columns(helper):
         helper(LOG, time="item_id")
 
 
+@HELPERS
+@pytest.mark.parametrize(
+    ("old", "new", "roles"),
+    [
+        ("user_id", "hist_item_id", {"user": "hist_item_id"}),
+        ("user_id", "hist_time", {"user": "hist_time", "time": "time"}),
+        ("time", "hist_item_id", {"time": "hist_item_id"}),
+        ("time", "hist_shop", {"time": "hist_shop", "event_features": ["shop"]}),
+        ("shop", "hist_item_id", {"event_features": ["hist_item_id"]}),
+    ],
+)
+def test_no_column_is_written_over_by_a_history(helper, old, new, roles):
+    log = LOG.rename(columns={old: new})
+    message = rf"must not be named as a column of histories, got '{new}'.* Rename that column"
+    with pytest.raises(ValueError, match=message):
+        helper(log, **roles)
+    if old not in ("user_id", *roles):
+        helper(log)  # a column without a role may have any name
+
+
 @pytest.mark.parametrize("time", [None, "time"])
 def test_an_empty_log_gives_no_rows(time):
     names = list(make_prefixes(LOG, time=time)[0])

@@ -9,7 +9,8 @@ import pytest
 from sk_adrec import HSTUNextItem, SASRecNextItem
 from sk_adrec.preprocessing._encoded import Ragged
 from sk_adrec.sequential import leave_last_out, make_prefixes
-from sk_adrec.sequential._prefixes import count_continued, share_of_prefixes
+from sk_adrec.sequential._checks import _MANY_PREFIXES
+from sk_adrec.sequential._prefixes import find_continued, share_of_prefixes
 from sk_adrec.utils._checks_next_item import history_rows
 
 QUICK = {"embedding_dim": 8, "dropout": 0.0, "id_dropout": 0.0, "lr": 0.01, "random_state": 0}
@@ -177,20 +178,22 @@ def test_continued_rows_against_a_loop(n_items):
     lists = [rng.integers(2, 2 + n_items, n).tolist() for n in rng.integers(0, 9, 40)]
     lists += [lists[k][:m] for k, m in zip(rng.integers(0, 40, 20), rng.integers(1, 9, 20))]
     lists += [lists[k][m:] for k, m in zip(rng.integers(0, 40, 20), rng.integers(1, 3, 20))]
-    lists = [one for one in lists if one] + [[], [2, 2, 2, 2]]
+    lists += [[], [2, 2, 2, 2], list(range(2, 10)), list(range(3, 11))]
     y = rng.integers(2, 2 + n_items, len(lists))
-    whole = [[*one, int(item)] for one, item in zip(lists, y)]
-    found, equal = count_continued(ragged(lists), y)
-    for k, row in enumerate(whole):
-        others = [one for j, one in enumerate(lists) if j != k]
-        if len(row) <= 3:
-            assert found[k] == equal[k] == 0
-            continue
-        continued = sum(one[: len(row)] == row for one in others)
-        if len(row) > 4:
-            continued += sum(one[: len(row) - 1] == row[1:] for one in others)
-        assert found[k] == continued
-        assert equal[k] == whole.count(row) - 1
+    y[-2:] = 10, 11
+    whole = [(*one, int(item)) for one, item in zip(lists, y)]
+    whole = [row for row in whole if len(row) > 3 and len(set(row)) > 1]
+    histories = [row[:-1] for row in whole]
+    rarest = min(map(histories.count, histories))
+    expected = [
+        (
+            row in histories or (len(row) == 9 and row[1:] in histories),
+            histories.count(row[:-1]) > rarest,
+        )
+        for row in set(whole)
+    ]
+    found = find_continued(ragged(lists), y)
+    assert sorted(zip(*map(np.ndarray.tolist, found))) == sorted(expected)
 
 
 def noise_log(n_users=60, n_events=12):
@@ -201,11 +204,69 @@ def noise_log(n_users=60, n_events=12):
 @pytest.mark.parametrize("max_len", [50, 4])
 def test_rows_that_are_prefixes_of_others_are_pointed_out(max_len):
     X, y = make_prefixes(noise_log(), max_len=max_len)
-    # Of a user's 11 rows two have too short histories, and nothing continues the last one.
-    message = "73% of the rows are prefixes of others.*train_positions=.last."
+    # Of a user's nine rows of 3 events or more nothing continues the last one.
+    message = "89% of the rows with 3 events or more look like prefixes.*train_positions=.last."
     with pytest.warns(UserWarning, match=message) as caught:
         quick(max_epochs=1).fit(X, y)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def share(lists):
+    return share_of_prefixes(
+        ragged([one[:-1] for one in lists]), np.array([one[-1] for one in lists])
+    )
+
+
+def prefixes(lists, max_len=50):
+    return [one[max(0, j - max_len) : j + 1] for one in lists for j in range(1, len(one))]
+
+
+@pytest.mark.parametrize("max_len", [50, 5])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda users: [*users, [7] * 200],
+        lambda users: users + [users[0]] * 10,
+        lambda users: users * 2,
+        lambda users: [[2, 3, 4, 5, *one] for one in users],
+        lambda users: [[2, 3, 4, 5, 6, 7, *one[6:]] for one in users],
+    ],
+    ids=["bot", "alike", "twice", "onboarding-4", "onboarding-6"],
+)
+def test_odd_users_hide_no_prefixes(other, max_len):
+    users = np.random.default_rng(0).integers(2, 500, (300, 12)).tolist()
+    assert share(prefixes(other(users), max_len)) > 0.6
+
+
+def test_a_few_prefixes_are_none():
+    users = np.random.default_rng(0).integers(2, 500, (10, 6)).tolist()
+    assert share(prefixes(users[:9])) == 0
+    assert share(prefixes(users * 3)) == 0
+    users = np.random.default_rng(0).integers(2, 500, (15, 6)).tolist()
+    assert share(prefixes(users)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("n_users", [50, 300, 3_000])
+@pytest.mark.parametrize(
+    "draw_length",
+    [lambda rng: rng.geometric(0.15) + 1, lambda rng: rng.integers(4, 200)],
+    ids=["geometric", "uniform"],
+)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.integers(2, 4, n),
+        lambda rng, n: rng.integers(2, 5, n),
+        lambda rng, n: np.full(n, rng.integers(2, 22)),
+        lambda rng, n: 1000 * rng.integers(20) + np.arange(2, 2 + n),
+        lambda rng, n: 1000 * rng.integers(300) + np.arange(2, 2 + n),
+        lambda rng, n: 1000 * rng.integers(1000) + np.arange(2, 2 + n),
+    ],
+    ids=["two-items", "three-items", "one-item", "series-20", "series-300", "series-1000"],
+)
+def test_users_who_begin_alike_are_no_prefixes(draw, draw_length, n_users):
+    rng = np.random.default_rng(0)
+    assert share([draw(rng, draw_length(rng)) for _ in range(n_users)]) <= _MANY_PREFIXES
 
 
 def test_rows_that_are_no_prefixes_pass(recwarn):

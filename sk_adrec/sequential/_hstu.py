@@ -102,9 +102,10 @@ class HSTUNextItem(BaseNextItem):
         The list column of the events' times (seconds or datetime64), as long as the history. Adds
         a bias per bucket of time differences. Set it where a log has times.
     request_time : str, default=None
-        The column of the times at which predictions are asked for. With it an event is biased by
-        its age at the next event, as in the paper; without, by its age at the latest event. Set
-        it only where the time of the request is known at prediction too.
+        The column of the times at which predictions are asked for, of the kind of `history_time`.
+        With it an event is biased by its age at the next event, as in the paper; without, by its
+        age at the latest event. Set it only where the time of the request is known at prediction
+        too.
     %(event_features)s
     %(train_positions)s
     %(exclude_seen)s

@@ -50,6 +50,12 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
                 f"{list(self.classes_)}"
             )
 
+    def _positions(self) -> np.ndarray:
+        """Place in ``classes_`` of each code, -1 where it is of no item."""
+        position = np.full(self._vocabulary.n_codes, -1)
+        position[self._class_codes] = np.arange(len(self._class_codes))
+        return position
+
     def _items(self) -> torch.Tensor:
         """Vectors of the known items in the order of their codes, shape (n_items, d)."""
         return self.net_.module_.items().detach()
@@ -60,8 +66,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         Items in `history` have -inf.
         """
         items = self._items()[torch.from_numpy(self._class_codes - FIRST_KNOWN)]
-        n_items, position = len(items), np.full(self._vocabulary.n_codes, -1)
-        position[self._class_codes] = np.arange(n_items)
+        n_items, position = len(items), self._positions()
         # Products are as large as it takes for a row's to be the same beside any others.
         items = F.pad(items, (0, 0, 0, max(0, ROW_MULTIPLE - n_items))).T
         size = ROW_MULTIPLE * max(1, _SCORES_AT_ONCE // (ROW_MULTIPLE * n_items))
@@ -102,9 +107,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
 
     def _places(self, states, history, codes) -> np.ndarray:
         """1-based place of each row's item, by code, in the ranking of the catalogue."""
-        position = np.full(self._vocabulary.n_codes, -1)
-        position[self._class_codes] = np.arange(len(self._class_codes))
-        y = torch.from_numpy(position[codes])
+        y = torch.from_numpy(self._positions()[codes])
         place = np.empty(len(y), dtype=np.int64)
         for rows, scores in self._score_blocks(states, history if self.exclude_seen else None):
             place[rows] = places(scores, y[rows].to(scores.device)).cpu().numpy()

@@ -21,11 +21,7 @@ _USER = 6
 
 def check_roles(history, history_time, request_time, event_features) -> None:
     """Raise unless these parameters of an estimator name different columns."""
-    if isinstance(event_features, str):
-        raise TypeError(
-            "event_features must be a list of column names, got the string "
-            f"{event_features!r}: write [{event_features!r}]"
-        )
+    check_event_features(event_features)
     given = {"history": history, "history_time": history_time, "request_time": request_time}
     given |= {f"event_features[{k}]": name for k, name in enumerate(event_features or ())}
     roles: dict = {}
@@ -34,6 +30,15 @@ def check_roles(history, history_time, request_time, event_features) -> None:
             raise ValueError(
                 f"{roles[name]} and {role} must name different columns, got {name!r} for both"
             )
+
+
+def check_event_features(event_features) -> None:
+    """Raise TypeError for one name instead of a list of names."""
+    if isinstance(event_features, str):
+        raise TypeError(
+            f"event_features must be a list of column names, got {event_features!r}: "
+            f"[{event_features!r}]"
+        )
 
 
 def check_one_kind(values: Values, where: str) -> None:

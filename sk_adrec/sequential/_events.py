@@ -16,13 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
-from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, read_times
 from ..preprocessing._schema import hint
+from ._times import event_times
 
 #: The name of the items where columns have none.
 ITEM = "item"
-# Share of the rows whose times may be out of order before that is pointed out.
-_FEW_ROWS = 0.01
 
 
 @dataclass(frozen=True)
@@ -195,65 +193,8 @@ def read_events(X, roles: Roles) -> Events:
         columns = {name: _select(column, keep) for name, column in columns.items()}
     times = None
     if roles.history_time is not None:
-        times = _times(table, roles, columns.pop(roles.history_time), offsets)
+        times = event_times(table, roles, columns.pop(roles.history_time), offsets)
     return Events(offsets, {str(name): column for name, column in columns.items()}, times)
-
-
-def _times(table: Table, roles: Roles, column: Column, offsets: np.ndarray) -> np.ndarray:
-    where = table.describe(table.names.index(roles.history_time))
-    happened, kind = seconds(column, f"history_time: {where}")
-    if roles.request_time is None:
-        _warn_of_disorder(roles, happened, happened, offsets)
-        return np.column_stack([happened, happened])
-    position = table.names.index(roles.request_time)
-    where = table.describe(position)
-    request, request_kind = seconds(table.column(position), f"request_time: {where}")
-    kinds = {kind, request_kind} - {NOTHING}
-    if len(kinds) > 1:
-        remedy = "make both numbers (seconds), or both dates, with pandas.to_datetime"
-        if kinds == {LOCAL, ZONED}:
-            remedy = "give both a time zone, with dt.tz_localize, or none"
-        raise ValueError(
-            f"{roles.history_time!r} (history_time) holds {kind}, {roles.request_time!r} "
-            f"(request_time) {request_kind}: {remedy}."
-        )
-    asked = np.append(happened[1:], np.nan)[: len(happened)]
-    filled = np.diff(offsets) > 0
-    asked[offsets[1:][filled] - 1] = request[filled]
-    asked = np.where(np.isnan(asked), happened, asked)
-    _warn_of_disorder(roles, happened, asked, offsets)
-    return np.column_stack([happened, asked])
-
-
-def _warn_of_disorder(
-    roles: Roles, happened: np.ndarray, asked: np.ndarray, offsets: np.ndarray
-) -> None:
-    """Differences of times are read without their sign, so that later ones look like earlier."""
-    n_rows = len(offsets) - 1
-    row = np.repeat(np.arange(n_rows), np.diff(offsets))
-    descends, early = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
-    # Neither the running maximum nor the maximum knows of missing times.
-    known = pd.Series(happened).groupby(row)
-    descends[row[happened < known.cummax().to_numpy()]] = True
-    last = offsets[1:][np.diff(offsets) > 0] - 1
-    requested = asked[last] != happened[last]
-    early[row[last][requested & (asked[last] < known.max().to_numpy())]] = True
-    found = [
-        f"{what} in {rows.sum()} (the first is row {rows.argmax()})"
-        for rows, what in (
-            (descends, f"the times in {roles.history_time!r} descend"),
-            (early, f"{roles.request_time!r} is before the latest event"),
-        )
-        if rows.any()
-    ]
-    if (descends | early).sum() > _FEW_ROWS * len(last):
-        warnings.warn(
-            f"Of {len(last)} histories, {' and '.join(found)}; a later time counts as one as much "
-            "earlier. Sort events by time, the newest last, and see that both columns of times "
-            "have one unit.",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 def _positional(table: Table) -> Events:
@@ -268,38 +209,6 @@ def _positional(table: Table) -> Events:
     keep = ~pd.isna(values)
     offsets = np.append(0, np.cumsum(keep.sum(axis=1))).astype(np.int64)
     return Events(offsets, {ITEM: values[keep]})
-
-
-def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
-    """Times as float64 seconds since 1970 UTC, NaN where missing, and their kind.
-
-    Numbers are taken for seconds, dates without a time zone for UTC.
-
-    Parameters
-    ----------
-    column : Column
-    where : str
-        The column's role, name and dtype, for messages.
-
-    Returns
-    -------
-    values : ndarray of shape (n,), float64
-    kind : str
-        As that of `sk_adrec.preprocessing._history_times.Times`.
-
-    Raises
-    ------
-    TypeError
-        If the column holds neither numbers nor dates.
-    ValueError
-        If a number is infinite, or a date outside the years 1678 to 2261.
-    """
-    times = read_times(column, where)
-    values = times.values.astype(np.float64)
-    if times.kind in (LOCAL, ZONED):
-        values /= 1e9  # from nanoseconds
-    values[times.missing] = np.nan
-    return values, times.kind
 
 
 def _series(column: Column) -> pd.Series:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ..preprocessing._columns import read_table
 from ..preprocessing._history_times import read_times
 from ..preprocessing._schema import hint
+from ._checks import check_event_features
 
 
 def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_features=()):
@@ -181,11 +182,7 @@ def _sorted_by_user(log, user, item, time, event_features):
 
 def _check_names(log, user, item, time, event_features):
     """Each role has its own column of the log."""
-    if isinstance(event_features, str):
-        raise TypeError(
-            f"event_features must be a sequence of column names, got {event_features!r}: "
-            f"[{event_features!r}]"
-        )
+    check_event_features(event_features)
     names = [user, item, *([] if time is None else [time]), *event_features]
     for name in names:
         if name not in log.columns:

@@ -11,7 +11,8 @@ import pytest
 
 from sk_adrec import HSTUNextItem
 from sk_adrec.sequential import leave_last_out
-from sk_adrec.sequential._events import Roles, read_events, seconds
+from sk_adrec.sequential._events import Roles, read_events
+from sk_adrec.sequential._times import seconds
 
 ROLES = Roles("h", "t", "now", ())
 QUICK = {"embedding_dim": 8, "dropout": 0.0, "id_dropout": 0.0, "max_epochs": 2, "random_state": 0}

@@ -135,7 +135,7 @@ def test_the_same_classes_may_be_passed_in_every_call(grow):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"event_features": "shop"}, TypeError, r"must be a list .* 'shop': write \['shop'\]"),
+        ({"event_features": "shop"}, TypeError, r"must be a list .* got 'shop': \['shop'\]"),
         ({"history": "h", "history_time": "h"}, ValueError, "history and history_time must name"),
         (
             {"history": "h", "event_features": ["shop", "h"]}, ValueError,

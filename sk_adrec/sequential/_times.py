@@ -1,0 +1,108 @@
+"""When events happened and predictions are asked for, in seconds, and whether that can be."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..preprocessing._columns import Column, Table
+from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, read_times
+
+if TYPE_CHECKING:
+    from ._events import Roles
+
+# Share of the rows whose times may be out of order before that is pointed out.
+_FEW_ROWS = 0.01
+
+
+def event_times(table: Table, roles: Roles, column: Column, offsets: np.ndarray) -> np.ndarray:
+    """Times of `Events`, shape (n_events, 2), for the column of the events' times."""
+    where = table.describe(table.names.index(roles.history_time))
+    happened, kind = seconds(column, f"history_time: {where}")
+    if roles.request_time is None:
+        _warn_of_disorder(roles, happened, happened, offsets)
+        return np.column_stack([happened, happened])
+    position = table.names.index(roles.request_time)
+    where = table.describe(position)
+    request, request_kind = seconds(table.column(position), f"request_time: {where}")
+    kinds = {kind, request_kind} - {NOTHING}
+    if len(kinds) > 1:
+        remedy = "make both numbers (seconds), or both dates, with pandas.to_datetime"
+        if kinds == {LOCAL, ZONED}:
+            remedy = "give both a time zone, with dt.tz_localize, or none"
+        raise ValueError(
+            f"{roles.history_time!r} (history_time) holds {kind}, {roles.request_time!r} "
+            f"(request_time) {request_kind}: {remedy}."
+        )
+    asked = np.append(happened[1:], np.nan)[: len(happened)]
+    filled = np.diff(offsets) > 0
+    asked[offsets[1:][filled] - 1] = request[filled]
+    asked = np.where(np.isnan(asked), happened, asked)
+    _warn_of_disorder(roles, happened, asked, offsets)
+    return np.column_stack([happened, asked])
+
+
+def _warn_of_disorder(
+    roles: Roles, happened: np.ndarray, asked: np.ndarray, offsets: np.ndarray
+) -> None:
+    """Differences of times are read without their sign, so that later ones look like earlier."""
+    n_rows = len(offsets) - 1
+    row = np.repeat(np.arange(n_rows), np.diff(offsets))
+    descends, early = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
+    # Neither the running maximum nor the maximum knows of missing times.
+    known = pd.Series(happened).groupby(row)
+    descends[row[happened < known.cummax().to_numpy()]] = True
+    last = offsets[1:][np.diff(offsets) > 0] - 1
+    requested = asked[last] != happened[last]
+    early[row[last][requested & (asked[last] < known.max().to_numpy())]] = True
+    found = [
+        f"{what} in {rows.sum()} (the first is row {rows.argmax()})"
+        for rows, what in (
+            (descends, f"the times in {roles.history_time!r} descend"),
+            (early, f"{roles.request_time!r} is before the latest event"),
+        )
+        if rows.any()
+    ]
+    if (descends | early).sum() > _FEW_ROWS * len(last):
+        warnings.warn(
+            f"Of {len(last)} histories, {' and '.join(found)}; a later time counts as one as much "
+            "earlier. Sort events by time, the newest last, and see that both columns of times "
+            "have one unit.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
+    """Times as float64 seconds since 1970 UTC, NaN where missing, and their kind.
+
+    Numbers are taken for seconds, dates without a time zone for UTC.
+
+    Parameters
+    ----------
+    column : Column
+    where : str
+        The column's role, name and dtype, for messages.
+
+    Returns
+    -------
+    values : ndarray of shape (n,), float64
+    kind : str
+        As that of `sk_adrec.preprocessing._history_times.Times`.
+
+    Raises
+    ------
+    TypeError
+        If the column holds neither numbers nor dates.
+    ValueError
+        If a number is infinite, or a date outside the years 1678 to 2261.
+    """
+    times = read_times(column, where)
+    values = times.values.astype(np.float64)
+    if times.kind in (LOCAL, ZONED):
+        values /= 1e9  # from nanoseconds
+    values[times.missing] = np.nan
+    return values, times.kind

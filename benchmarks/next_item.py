@@ -171,9 +171,8 @@ def run_network(name, rows, args, folder):
             best, best_model = one, model
     report = best | {"seed": args.seed, "tried": tried}
     report["without_refit"] = measured(best_model.recommend(X_test, K)[0], y_test.to_numpy())
-    best_model.set_params(
-        max_epochs=best["n_epochs"], early_stopping=False, callbacks=[Checkpoint(folder / "refit")]
-    )
+    refit = Checkpoint(folder / f"refit_{key([best['setting'], best['n_epochs']])}")
+    best_model.set_params(max_epochs=best["n_epochs"], early_stopping=False, callbacks=[refit])
     best_model.fit(*rows.refit)
     report["refit_epochs"] = epochs(best_model.net_)
     return report | {"test": measured(best_model.recommend(X_test, K)[0], y_test.to_numpy())}
@@ -257,11 +256,11 @@ MODELS = {"beauty": list(SETTINGS["beauty"]), "category": [*OTHERS, *SETTINGS["c
 def run(name, rows, args):
     """A model's report, from the cache where it has been finished."""
     base = SETTINGS[args.what].get(name, [ITEM_CF_GRID, FREQUENCY_GRID])
-    candidates = CANDIDATES[args.what]
-    told = [base, args.setting or candidates, args.seed, args.max_epochs, args.patience]
-    folder = CACHE / f"{args.what}_{name}_{key([*told, args.max_users])}"
+    told = [base, args.seed, args.max_epochs, args.patience, args.max_users]
+    folder = CACHE / f"{args.what}_{name}_{key(told)}"
     folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "done.json"
+    # The candidates of one folder share their checkpoints, whichever of them a command names.
+    done = folder / f"done_{key(args.setting or CANDIDATES[args.what])}.json"
     if not done.exists():
         print(f"{args.what}, {name}", flush=True)
         if name in NETWORKS:

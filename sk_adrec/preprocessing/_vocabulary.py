@@ -68,6 +68,10 @@ class Vocabulary:
         known = self._known
         return known if isinstance(known, np.ndarray) else known.to_numpy(zero_copy_only=False)
 
+    def as_factorized(self) -> Factorized:
+        """The known ids, each once."""
+        return Factorized(np.arange(len(self._known)), self._known)
+
     @property
     def n_codes(self) -> int:
         """Number of codes, 0 and 1 included."""

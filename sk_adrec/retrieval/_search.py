@@ -142,13 +142,18 @@ class CatalogueSearch(metaclass=ABCMeta):
     def _histories(self, ids: Factorized, history=None) -> tuple[Interactions, np.ndarray]:
         """Histories, and which of them each user has; -1 = none.
 
-        Warns where the users of `history` are of another type than those that are asked for.
+        Warns where the users of `history` are of another type than those that are asked for:
+        whichever of them is of another type than fit's.
         """
-        known, row = self.log_.interactions, _positions(self.log_.users, ids)
+        known, known_users = self.log_.interactions, self.log_.users
+        row = _positions(known_users, ids)
         if history is None:
             return known, row
         given_users, given = read_histories(history, self._roles(), self.log_.items)
-        given_users.warn_of_other_type(ids, "users", "history")
+        if known_users.holds(ids.values):
+            known_users.warn_of_other_type(given_users.as_factorized(), "The set of users in history")
+        else:
+            given_users.warn_of_other_type(ids, "users", "history")
         own = _positions(given_users, ids)
         # Those given come first; of the others, only those asked for are copied.
         asked, place = np.unique(row, return_inverse=True)

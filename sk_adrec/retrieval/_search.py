@@ -151,7 +151,7 @@ class CatalogueSearch(metaclass=ABCMeta):
             return known, row
         given_users, given = read_histories(history, self._roles(), self.log_.items)
         if known_users.holds(ids.values):
-            known_users.warn_of_other_type(given_users.as_factorized(), "The set of users in history")
+            known_users.warn_of_other_type(given_users.as_factorized(), "history, as users,")
         else:
             given_users.warn_of_other_type(ids, "users", "history")
         own = _positions(given_users, ids)

@@ -322,7 +322,7 @@ def test_histories_of_another_type_are_said(model):
     # Users that fit has not seen may be of any type.
     assert not said_of_type(lambda: model.recommend([5], history={5: items}))
     # Fit saw strings: the hint is for the side that differs.
-    hints = ("The set of users in history holds numbers where fit saw strings", "users holds numbers")
+    hints = ("history, as users, holds numbers where fit", "users holds numbers")
     for asked, users, hint in ((["5"], [5], hints[0]), ([5], ["5"], hints[1])):
         history = pd.DataFrame({"user_id": users * 2, "item_id": items})
         for given in (history, {users[0]: items}):

@@ -66,7 +66,7 @@ SETTINGS = {
 }
 # What each network tries on validation, over its setting.
 CANDIDATES = {
-    "beauty": [{}, {"dropout": 0.2}, {"embedding_dim": 128}],
+    "beauty": [{}, {"dropout": 0.2}],
     "category": [{}, {"normalize": False}],
 }
 ITEM_CF_GRID = [
@@ -151,7 +151,7 @@ def run_network(name, rows, args, folder):
     torch.set_num_threads(args.threads)
     (X_val, y_val), (X_test, y_test) = rows.valid, rows.test
     tried, best, best_model = [], {"valid_ndcg": -1.0}, None
-    for candidate in [args.setting] if args.setting else CANDIDATES[args.what]:
+    for candidate in candidates(args):
         setting = SETTINGS[args.what][name] | candidate
         print(f"{name}: {setting}", flush=True)
         model = NETWORKS[name](
@@ -176,6 +176,11 @@ def run_network(name, rows, args, folder):
     best_model.fit(*rows.refit)
     report["refit_epochs"] = epochs(best_model.net_)
     return report | {"test": measured(best_model.recommend(X_test, K)[0], y_test.to_numpy())}
+
+
+def candidates(args):
+    """What the networks of a command try."""
+    return CANDIDATES[args.what] if args.setting is None else [args.setting]
 
 
 def key(told):
@@ -260,7 +265,7 @@ def run(name, rows, args):
     folder = CACHE / f"{args.what}_{name}_{key(told)}"
     folder.mkdir(parents=True, exist_ok=True)
     # The candidates of one folder share their checkpoints, whichever of them a command names.
-    done = folder / f"done_{key(args.setting or CANDIDATES[args.what])}.json"
+    done = folder / f"done_{key(candidates(args))}.json"
     if not done.exists():
         print(f"{args.what}, {name}", flush=True)
         if name in NETWORKS:

@@ -67,7 +67,7 @@ SETTINGS = {
 # What each network tries on validation, over its setting.
 CANDIDATES = {
     "beauty": [{}, {"dropout": 0.2}],
-    "category": [{}, {"normalize": False}],
+    "category": [{}],
 }
 ITEM_CF_GRID = [
     {"shrinkage": [0.0, 50.0], "decay": [0.97, 1.0]},

@@ -146,7 +146,7 @@ SECTIONS = (
     Section(
         "Next category of a household",
         "next_item_category",
-        ("next_item.py category",),
+        ("next_item.py category --models popularity frequency item_cf hstu",),
         next_item.next_item_section,
         next_item.best,
     ),

@@ -8,7 +8,7 @@ NEXT_ITEM_NAMES = {
     "sasrec": "SASRecNextItem",
     "rectools_hstu": "RecTools' HSTU, position bias",
     "rectools_sasrec": "RecTools' SASRec",
-    "skrecsys_hstu": "skrecsys' HSTU, no validation",
+    "skrecsys_hstu": "skrecsys' HSTU",
     "popularity": "popularity",
     "frequency": "household's own frequency",
     "item_cf": "ItemCF",
@@ -38,9 +38,20 @@ def hstu_section(result, epoch=None):
         "bias .3023 / .1718, its SASRec .2877 / .1622, skrecsys' HSTU .2871 / .1665, SASRec "
         "with the full cross-entropy .3152 / .1821.",
     ]
+    parts += [_budget(one) for one in by_model.get("skrecsys_hstu", []) if one["minutes"]]
     if epoch is not None:
         parts += _speed(epoch, by_model)
     return "\n\n".join([*parts, machine(result)])
+
+
+def _budget(one):
+    """What the rival that has no early stopping was given."""
+    median, total = _epoch_seconds(one["epochs"])
+    return (
+        "skrecsys' HSTU has no validation: it was fitted on all but the test, and began no epoch "
+        f"after {one['minutes']:.0f} minutes on {one['threads']} thread(s): {len(one['epochs'])} of "
+        f"{median:.0f} s, {total / 60:.0f} minutes in all."
+    )
 
 
 def _speed(epoch, by_model):

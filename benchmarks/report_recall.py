@@ -36,8 +36,8 @@ def beauty_section(result):
             f"The last item of {one['users']:,} users, the whole catalogue ranked.",
             table(["model", "HR@10", "NDCG@10"], rows),
             f"Leave-last-out; of {len(result['tried'])} settings the best on the items before the "
-            "last was fitted again with them. Published (antklen/sasrec-bert4rec-recsys23) are networks "
-            "that were not, which counts against them.",
+            "last was fitted again with them. The published networks (antklen/"
+            "sasrec-bert4rec-recsys23) were not, which counts against them.",
             machine(result),
         ]
     )

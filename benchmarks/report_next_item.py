@@ -49,8 +49,8 @@ def _budget(one):
     median, total = _epoch_seconds(one["epochs"])
     return (
         "skrecsys' HSTU has no validation: it was fitted on all but the test, and began no epoch "
-        f"after {one['minutes']:.0f} minutes on {one['threads']} thread(s): {len(one['epochs'])} of "
-        f"{median:.0f} s, {total / 60:.0f} minutes in all."
+        f"after {one['minutes']:.0f} minutes on {one['threads']} thread(s); its "
+        f"{len(one['epochs'])} took {median:.0f} s each, {total / 60:.0f} minutes in all."
     )
 
 

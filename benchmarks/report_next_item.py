@@ -49,8 +49,9 @@ def _budget(one):
     median, total = _epoch_seconds(one["epochs"])
     return (
         "skrecsys' HSTU has no validation: it was fitted on all but the test, and began no epoch "
-        f"after {one['minutes']:.0f} minutes on {one['threads']} thread(s); its "
-        f"{len(one['epochs'])} took {median:.0f} s each, {total / 60:.0f} minutes in all."
+        f"after {one['minutes']:.0f} minutes on {one['threads']} thread{'s' * (one['threads'] > 1)}; its "
+        f"{len(one['epochs'])} took {median:.0f} s each, {total / 60:.0f} minutes in all. It was far from "
+        "its end: its default is 100 epochs, published with 22 minutes on an Apple M4 Pro."
     )
 
 

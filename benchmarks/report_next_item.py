@@ -47,11 +47,12 @@ def hstu_section(result, epoch=None):
 def _budget(one):
     """What the rival that has no early stopping was given."""
     median, total = _epoch_seconds(one["epochs"])
+    threads = "1 thread" if one["threads"] == 1 else f"{one['threads']} threads"
     return (
         "skrecsys' HSTU has no validation: it was fitted on all but the test, and began no epoch "
-        f"after {one['minutes']:.0f} minutes on {one['threads']} thread{'s' * (one['threads'] > 1)}; its "
-        f"{len(one['epochs'])} took {median:.0f} s each, {total / 60:.0f} minutes in all. It was far from "
-        "its end: its default is 100 epochs, published with 22 minutes on an Apple M4 Pro."
+        f"after {one['minutes']:.0f} minutes on {threads}; its {len(one['epochs'])} took "
+        f"{median:.0f} s each, {total / 60:.0f} minutes in all. It was far from its end: its "
+        "default is 100 epochs, published with 22 minutes on an Apple M4 Pro."
     )
 
 

@@ -132,7 +132,7 @@ SECTIONS = (
     Section(
         "Next item on MovieLens-1M",
         "hstu_ml1m hstu_epoch",
-        ("hstu_ml1m.py --data FOLDER",),
+        ("hstu_ml1m.py --data FOLDER --minutes 30",),
         next_item.hstu_section,
         next_item.best_of_seeds,
     ),

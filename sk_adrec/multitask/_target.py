@@ -59,7 +59,7 @@ def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
     check_choice("to", to, ("label", "columns"))
     check_choice("on_inconsistent", on_inconsistent, ("raise", "fix"))
     names = column_names(y, stages)
-    y = read_target(y, names, on_inconsistent)
+    y = read_target(y, names, nested=on_inconsistent)
     if names is None:
         labels = funnel_labels(np.unique(y), stages)
         y = labels_to_columns(y, labels)
@@ -80,8 +80,10 @@ def is_columns(y) -> bool:
     return len(shape) == 2 and shape[1] > 1
 
 
-def column_names(y, stages) -> list | None:
+def column_names(y, stages, noun: str = "stage") -> list | None:
     """The names of a target's columns in funnel order; None for labels.
+
+    Columns without names are called by the `noun` and their number.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def column_names(y, stages) -> list | None:
         return columns if stages is None else list(stages)
     n_columns = np.shape(y)[1]
     if stages is None:
-        return [f"stage_{k + 1}" for k in range(n_columns)]
+        return [f"{noun}_{k + 1}" for k in range(n_columns)]
     if len(stages) != n_columns:
         raise ValueError(
             f"stages must name the {n_columns} columns of y in funnel order, got {list(stages)}"
@@ -111,18 +113,25 @@ def column_names(y, stages) -> list | None:
     return list(stages)
 
 
-def read_target(y, names, on_inconsistent) -> np.ndarray:
-    """Labels of shape (n,), or float64 columns of 0, 1 and NaN, nested, of shape (n, K).
+def read_target(y, names, nested: str | None) -> np.ndarray:
+    """Labels of shape (n,), or float64 columns of 0, 1 and NaN of shape (n, K).
 
     Parameters
     ----------
     y : array-like or data frame
     names : list or None
         As :func:`column_names` returns it, for this target or for that of `fit`.
-    on_inconsistent : {"raise", "fix"}
+    nested : {"raise", "fix"} or None
+        What becomes of a 1 after a 0, in a funnel; None where columns may hold what they like.
     """
     if not is_columns(y):
-        return check_target(y)
+        y = check_target(y)
+        if names is not None:
+            raise ValueError(
+                f"y must have the columns of fit, {names}, got one label per row: "
+                "funnel_target converts"
+            )
+        return y
     if names is None:
         raise ValueError(
             f"y must be one label per row, as in fit, got {np.shape(y)[1]} columns: "
@@ -130,7 +139,7 @@ def read_target(y, names, on_inconsistent) -> np.ndarray:
         )
     columns = _as_floats(y, names)
     _check_values(columns, names)
-    return _nested(columns, names, on_inconsistent)
+    return columns if nested is None else _nested(columns, names, nested)
 
 
 def _as_floats(y, names) -> np.ndarray:

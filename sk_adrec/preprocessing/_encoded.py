@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from .._state import stored
+
 if TYPE_CHECKING:
     from ._log_encoder import LogEncoder
 
 
+@stored
 @dataclass(frozen=True)
 class Ragged:
     """Lists of codes, stored flat.
@@ -63,6 +66,7 @@ class Ragged:
         return codes
 
 
+@stored
 @dataclass(frozen=True)
 class Encoded:
     """n rows of a log, encoded.

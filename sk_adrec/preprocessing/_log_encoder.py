@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from .._state import stored
 from ._columns import (
     CATEGORICAL,
     NUMERIC,
@@ -38,6 +39,7 @@ _N_THREADS = min(4, os.cpu_count() or 1)
 _MANY_VALUES_EACH_ONCE = 1000
 
 
+@stored
 class LogEncoder:
     """Encode the columns of a log by their dtypes.
 
@@ -134,6 +136,7 @@ class LogEncoder:
         ValueError
             If a parameter names a column that X lacks, or a number is infinite.
         """
+        self._least_code: np.ndarray | None = None
         table = read_table(X)
         columns = [table.column(position) for position in range(len(table.names))]
         self.columns_ = specify(
@@ -169,8 +172,22 @@ class LogEncoder:
         if table.n_rows <= SMALL and not self._parallel:
             encoded = encode_small(self, table)
             if encoded is not None:
-                return encoded
+                return self._raise_to_least(encoded)
         return self._encode(table, [table.column(j) for j in range(len(self.columns_))])
+
+    def take_missing_for_unknown(self, encoded: Encoded, rows: np.ndarray | None = None) -> None:
+        """Encode missing values as unknown in columns of which no row of fit lacks a value.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            The rows of fit; changed in place.
+        rows : ndarray of int, default=None
+            Those to look at; None is all.
+        """
+        codes = encoded.categorical if rows is None else encoded.categorical[rows]
+        self._least_code = np.where((codes != 0).all(axis=0), UNKNOWN, 0).astype(np.int32)
+        np.maximum(encoded.categorical, self._least_code, out=encoded.categorical)
 
     def grow(self, X: Any, sample_weight: np.ndarray | None = None) -> Encoded:
         """Append new ids to the end of each vocabulary, then encode X.
@@ -275,7 +292,12 @@ class LogEncoder:
         names = [self._names[j] for j in self._parallel]
         sequences |= _to_events(names, [events[j] for j in self._parallel], self.max_len)
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
-        return Encoded(numeric, categorical, in_order)
+        return self._raise_to_least(Encoded(numeric, categorical, in_order))
+
+    def _raise_to_least(self, encoded: Encoded) -> Encoded:
+        if self._least_code is not None:
+            np.maximum(encoded.categorical, self._least_code, out=encoded.categorical)
+        return encoded
 
     def to_state(self) -> dict[str, Any]:
         """The fitted encoder as dicts, lists, strings, numbers and plain arrays."""
@@ -286,6 +308,7 @@ class LogEncoder:
             "parallel_lists": self.parallel_lists,
             "dtype": str(np.dtype(self.dtype)),
             "columns": columns,
+            "least_code": self._least_code,
             "moments": self._moments.to_state(),
             "vocabularies": [
                 [name, vocabulary.to_state()] for name, vocabulary in self.vocabularies_.items()
@@ -306,6 +329,7 @@ class LogEncoder:
             dtype=state["dtype"],
         )
         self.columns_ = [ColumnSpec(*column) for column in state["columns"]]
+        self._least_code = state["least_code"]
         self._index_columns()
         self._moments = Moments.from_state(state["moments"])
         self.vocabularies_ = {

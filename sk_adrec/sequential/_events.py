@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._state import stored
 from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
 from ..preprocessing._schema import hint
 from ._times import event_times
@@ -23,6 +24,7 @@ from ._times import event_times
 ITEM = "item"
 
 
+@stored
 @dataclass(frozen=True)
 class Roles:
     """What the columns of X are, by name (by position where columns have no names).

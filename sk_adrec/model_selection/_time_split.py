@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 
 import numpy as np
 import pandas as pd
 
+from .._warnings import warn
 from ._base import BaseSplitter, read_times
 
 
@@ -89,11 +89,7 @@ class TimeSplit(BaseSplitter):
 
     def _masks(self, X, groups, n_splits):
         if groups is not None:
-            warnings.warn(
-                "TimeSplit does not look at groups: all users are cut at the same time",
-                UserWarning,
-                stacklevel=3,
-            )
+            warn("TimeSplit does not look at groups: all users are cut at the same time")
         times = read_times(X, self.time)
         end = times.max()
         if self.test_size is None:

@@ -22,6 +22,7 @@ from ._target import (
     labels_to_columns,
     read_target,
     stage_rates,
+    warn_of_assumed_order,
     warn_of_selective_labels,
 )
 
@@ -93,6 +94,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
             if reset:
                 self.classes_ = np.unique(y)
             self._labels = funnel_labels(self.classes_, self.stages)
+            warn_of_assumed_order(self._labels, self.stages)
             self.classes_ = np.sort(self._labels)
             names = self._labels[1:].tolist()
             if not names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from .._warnings import warn
 from ._columns import (
     CATEGORICAL,
     NUMERIC,
@@ -240,6 +240,8 @@ class LogEncoder:
         """Encode the columns; `learn` updates each vocabulary from its columns on the way."""
         categorical = np.empty((table.n_rows, len(self._categorical)), dtype=np.int32)
         events: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        # By column. Warned of below, since a thread's frames don't lead to the user's line.
+        doubts: dict[int, str | None] = {}
 
         def encode_numbers() -> np.ndarray:
             given = floats
@@ -253,12 +255,12 @@ class LogEncoder:
             group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
             parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
             for j, (factorized, _) in zip(group, parts):
-                vocabulary.warn_of_other_type(factorized, table.describe(j))
+                doubts[j] = vocabulary.doubt_of_type(factorized, table.describe(j))
             if learn is not None:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
                 if learn is Vocabulary.fit_counts and lengths is None and table.named:
-                    _warn_if_all_differ(factorized.values, table.n_rows, table.describe(j))
+                    doubts[j] = _doubt_of_ids(factorized.values, table.n_rows, table.describe(j))
                 codes = vocabulary.encode(factorized)
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
@@ -271,6 +273,9 @@ class LogEncoder:
         tasks: list[Callable] = [encode_numbers]
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
         numeric, *groups = _run(tasks, table.n_rows * len(columns))
+        for _, doubt in sorted(doubts.items()):
+            if doubt is not None:
+                warn(doubt)
         sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
         names = [self._names[j] for j in self._parallel]
         sequences |= _to_events(names, [events[j] for j in self._parallel], self.max_len)
@@ -314,19 +319,18 @@ class LogEncoder:
         return self
 
 
-def _warn_if_all_differ(values: Any, n_rows: int, where: str) -> None:
-    """Warn of strings that are no ids; whoever names a column of integers knows what it is."""
+def _doubt_of_ids(values: Any, n_rows: int, where: str) -> str | None:
+    """What to warn of in strings that are no ids; who names a column of integers knows them."""
     n_values = len(values)
     strings = not (isinstance(values, np.ndarray) and values.dtype.kind in "iu")
     if strings and n_values > _MANY_VALUES_EACH_ONCE and n_values > 0.9 * n_rows:
-        warnings.warn(
+        return (
             f"{where} has {n_values} different ids in {n_rows} rows, so nothing can be learned of "
             "most. If it is a time, derive numbers from it (pandas.to_datetime); if it is a list "
             "in one string, split it (Series.str.split); if it is a number, convert it "
-            "(pandas.to_numeric); otherwise drop it.",
-            UserWarning,
-            stacklevel=2,
+            "(pandas.to_numeric); otherwise drop it."
         )
+    return None
 
 
 def _split(column: Column, kind: str, where: str) -> tuple[Factorized, np.ndarray | None]:

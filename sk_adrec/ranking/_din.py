@@ -3,8 +3,6 @@ KDD 2018)."""
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from .._batches import forward_batches
 from .._validation import check_choice, check_dims, check_number, check_X
+from .._warnings import warn
 from ..nn import (
     MLP,
     Batch,
@@ -362,10 +361,8 @@ def _check_history(schema: Schema) -> None:
             )
     if schema.sequences and not events:
         name = next(iter(schema.sequences))
-        warnings.warn(
+        warn(
             f"No list column shares its ids with a column of the candidate, so {name!r} is "
             "averaged without attention. Name the column that the history's ids belong to: "
             f"share_vocabulary={{{name!r}: 'item_id'}}; or set attention='mean'.",
-            UserWarning,
-            stacklevel=6,
         )

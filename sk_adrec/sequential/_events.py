@@ -6,7 +6,6 @@ history, oldest item first.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._warnings import warn
 from ..preprocessing._columns import NUMERIC, SEQUENCE, Column, Table, flatten, kind_of, read_table
 from ..preprocessing._schema import hint
 from ._times import event_times
@@ -125,12 +125,10 @@ def _kinds(table: Table) -> list[str]:
 
 def _warn_of_positions(table: Table) -> None:
     if table.named:
-        warnings.warn(
+        warn(
             f"X has no list column, so its {len(table.names)} columns are read as the items of one "
             "history per row, oldest first. If X is a log, build histories from it with "
             "sk_adrec.sequential.leave_last_out or make_prefixes.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from .._warnings import warn
 from ..preprocessing._columns import Column, Table
 from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, read_times
 
@@ -67,12 +67,10 @@ def _warn_of_disorder(
         if rows.any()
     ]
     if (descends | early).sum() > _FEW_ROWS * len(last):
-        warnings.warn(
+        warn(
             f"Of {len(last)} histories, {' and '.join(found)}; a later time counts as one as much "
             "earlier. Sort events by time, the newest last, and see that both columns of times "
             "have one unit.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

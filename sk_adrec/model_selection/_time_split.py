@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._warnings import warn
-from ._base import BaseSplitter, read_times
+from ._base import BaseSplitter, row_times
 
 
 class TimeSplit(BaseSplitter):
@@ -90,7 +90,7 @@ class TimeSplit(BaseSplitter):
     def _masks(self, X, groups, n_splits):
         if groups is not None:
             warn("TimeSplit does not look at groups: all users are cut at the same time")
-        times = read_times(X, self.time)
+        times = row_times(X, self.time)
         end = times.max()
         if self.test_size is None:
             size = (end - times.min()) / (n_splits + 1)

@@ -22,15 +22,15 @@ from ._columns import (
     read_table,
     to_float,
 )
-from ._encoded import Encoded, Ragged
+from ._encoded import Encoded, Ragged, Schema
 from ._factorize import Factorized, factorize
+from ._few_rows import encode_few_rows
 from ._moments import Moments
 from ._schema import ColumnSpec, Name, hint, specify
-from ._small import encode_small
 from ._vocabulary import UNKNOWN, Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
-SMALL = 64
+FEW_ROWS = 64
 # Columns are encoded side by side above this many values; below, starting threads costs more.
 _MANY_VALUES = 100_000
 _N_THREADS = min(4, os.cpu_count() or 1)
@@ -166,8 +166,8 @@ class LogEncoder:
             If X has other columns than in `fit`, or a number is infinite.
         """
         table = self._read(X)
-        if table.n_rows <= SMALL and not self._parallel:
-            encoded = encode_small(self, table)
+        if table.n_rows <= FEW_ROWS and not self._parallel:
+            encoded = self._encode_few_rows(table)
             if encoded is not None:
                 return encoded
         return self._encode(table, [table.column(j) for j in range(len(self.columns_))])
@@ -186,6 +186,18 @@ class LogEncoder:
         except BaseException:
             self.vocabularies_ = before
             raise
+
+    def schema(self, prior: np.ndarray | None = None) -> Schema:
+        """The columns of what a fitted encoder gives out; `prior` as that of `Schema`."""
+        vocabulary: dict[Any, Any] = {spec.name: spec.vocabulary for spec in self.columns_}
+        missing = [f"{name}_missing" for name in self.indicator_names_]
+        return Schema(
+            (*self.numeric_names_, *missing),
+            {name: vocabulary[name] for name in self.categorical_names_},
+            {name: vocabulary[name] for name in self.sequence_names_},
+            {name: each.n_codes for name, each in self.vocabularies_.items()},
+            prior=prior,
+        )
 
     def cardinality(self, name: Name) -> int:
         """Number of codes of a column's vocabulary, missing (0) and unknown (1) included."""
@@ -228,6 +240,11 @@ class LogEncoder:
                 "fit. Pass the same columns in the same order: X[encoder_columns]."
             )
         return table
+
+    def _encode_few_rows(self, table: Table) -> Encoded | None:
+        return encode_few_rows(
+            table, self.columns_, self.vocabularies_, self._moments, self.max_len, self.dtype
+        )
 
     def _encode(
         self,

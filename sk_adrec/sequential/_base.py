@@ -25,8 +25,9 @@ from ._checks import (
     warn_of_held_out,
     warn_of_prefixes,
 )
-from ._events import Events, Roles, find_roles, read_events
+from ._events import Events, read_events
 from ._network import NextItemLoss, NextItemNetwork, Settings
+from ._roles import Roles, find_roles
 
 # loss="auto": catalogues up to this size get the full softmax.
 # NOTE[DIFF]: HSTU's public experiments draw 128 negatives for each position, SASRec one.

@@ -17,8 +17,8 @@ from .._validation import check_choice, check_number, check_weight, check_X, is_
 from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._events import Roles
 from ._ranks import exclude, places, top
+from ._roles import Roles
 
 #: What score and early stopping look at.
 K = 10

@@ -327,9 +327,7 @@ class BaseTorchEstimator(LogEstimator):
         return self
 
     def _train_further(self, task: Task) -> None:
-        train_further(
-            self.net_, self._as_fitted()._make_loss(task), task.train, self._settings()
-        )
+        train_further(self.net_, self._as_fitted()._make_loss(task), task.train, self._settings())
         self._settle(task, _SPREAD)
         self.loss_curve_.append(self.net_.history[-1, "train_loss"])
         self.n_iter_ = len(self.loss_curve_)
@@ -356,7 +354,7 @@ class BaseTorchEstimator(LogEstimator):
     def _schema(self) -> Schema:
         if self.encoder_ is None:
             return Schema((), {}, {}, {}, self.n_features_in_, self._prior)
-        return Schema.of(self.encoder_, self._prior)
+        return self.encoder_.schema(self._prior)
 
     @property
     def _dtype(self) -> str:

@@ -11,8 +11,15 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ._hyperparameters import KW_ONLY, Count, Part, Positive, SwitchOrAuto, hyperparameters
-from ._hyperparameters import check_parameters
+from ._hyperparameters import (
+    KW_ONLY,
+    Count,
+    Part,
+    Positive,
+    SwitchOrAuto,
+    check_parameters,
+    hyperparameters,
+)
 from ._state import FileState
 from ._validation import (
     EARLY_STOPPING_ROWS,

@@ -25,6 +25,7 @@ from ._target import (
     labels_to_columns,
     read_target,
     stage_rates,
+    warn_of_assumed_order,
     warn_of_selective_labels,
 )
 
@@ -108,7 +109,9 @@ class Funnel:
         return read_target(y, columns, nested=self.on_inconsistent)
 
     def order(self, classes, y):
-        return funnel_labels(classes, self.stages)
+        labels = funnel_labels(classes, self.stages)
+        warn_of_assumed_order(labels, self.stages)
+        return labels
 
     def check(self, y, names):
         for k, name in enumerate(names):
@@ -126,7 +129,7 @@ class Funnel:
     def strata(self, y):
         # By the last stage known to be reached, so that both parts have their share of each.
         if y.ndim == 1:
-            y = labels_to_columns(y, self.order(np.unique(y), y))
+            y = labels_to_columns(y, funnel_labels(np.unique(y), self.stages))
         return np.nansum(y, axis=1)
 
     def log_odds(self, y, weight):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from .._target import check_target
 from .._validation import check_choice, is_frame
+from .._warnings import warn
 
 
 def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
@@ -62,6 +61,7 @@ def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
     y = read_target(y, names, nested=on_inconsistent)
     if names is None:
         labels = funnel_labels(np.unique(y), stages)
+        warn_of_assumed_order(labels, stages)
         y = labels_to_columns(y, labels)
     if to == "columns":
         return y if np.isnan(y).any() else y.astype(np.int64)
@@ -208,13 +208,6 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
         If `stages` lacks one of the classes, or names one twice.
     """
     if stages is None:
-        if len(classes) > 2 and classes.dtype.kind in "OUS":
-            warnings.warn(
-                f"y holds text without an order of its own, so the funnel was taken to be "
-                f"{' -> '.join(classes.tolist())}. Set stages to the labels in funnel order.",
-                UserWarning,
-                stacklevel=6,
-            )
         return classes
     labels = np.asarray(stages)
     if len(np.unique(labels)) != len(labels):
@@ -227,6 +220,15 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
             "the sorted labels, so number the stages yourself (funnel_target does)"
         )
     return labels
+
+
+def warn_of_assumed_order(labels: np.ndarray, stages) -> None:
+    """Warn where the funnel is the alphabet's: text, and no `stages` that give its order."""
+    if stages is None and len(labels) > 2 and labels.dtype.kind in "OUS":
+        warn(
+            f"y holds text without an order of its own, so the funnel was taken to be "
+            f"{' -> '.join(labels.tolist())}. Set stages to the labels in funnel order.",
+        )
 
 
 def labels_to_columns(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -283,9 +285,7 @@ def warn_of_selective_labels(y: np.ndarray, names) -> None:
             )
         else:
             continue
-        warnings.warn(
+        warn(
             f"{name!r} is {found}, for the loss leaves unknown labels out, and the rest must be a "
             f"fair sample of all rows.",
-            UserWarning,
-            stacklevel=5,
         )

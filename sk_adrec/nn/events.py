@@ -77,9 +77,7 @@ class EventInputs(FieldInputs):
     [(2, 1, 4), (3, 4), (2, 4), (3,)]
     """
 
-    def __init__(
-        self, schema: Schema, d: int, *, std: float = INIT_STD, averaged: bool = False
-    ):
+    def __init__(self, schema: Schema, d: int, *, std: float = INIT_STD, averaged: bool = False):
         events = {} if averaged else events_of(schema)
         super().__init__(schema, d, exclude=events, std=std)
         self.events = events

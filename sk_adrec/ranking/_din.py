@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from .._hyperparameters import KW_ONLY, Activation, Count, Share, Widths, hyperparameters, one_of
-from ..nn import MLP, Batch, EventInputs, LocalActivationUnit, LogOdds
-from ..nn import softmax_of_lists, sparse_matmul
+from ..nn import (
+    MLP,
+    Batch,
+    EventInputs,
+    LocalActivationUnit,
+    LogOdds,
+    softmax_of_lists,
+    sparse_matmul,
+)
 from ..nn.events import Events
 from ..preprocessing._encoded import Schema
 from ._history import BaseHistoryRanker

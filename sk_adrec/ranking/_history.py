@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._hyperparameters import hyperparameters
+from .._warnings import warn
 from ..nn.events import events_of
 from ..preprocessing._encoded import Schema
 from ._base import BaseRanker
@@ -41,7 +40,7 @@ class BaseHistoryRanker(BaseRanker):
     def _fit_encoder(self, X, y, weight, parts):
         encoded = super()._fit_encoder(X, y, weight, parts)
         if self._reads_events():
-            _check_history(Schema.of(self.encoder_))
+            _check_history(self.encoder_.schema())
         return encoded
 
     def attention_weights(self, X):
@@ -91,10 +90,8 @@ def _check_history(schema: Schema) -> None:
             )
     if schema.sequences and not events:
         name = next(iter(schema.sequences))
-        warnings.warn(
+        warn(
             f"No list column shares its ids with a column of the candidate, so {name!r} is "
             "averaged without attention. Name the column that the history's ids belong to: "
-            f"share_vocabulary={{{name!r}: 'item_id'}}; or set attention='mean'.",
-            UserWarning,
-            stacklevel=6,
+            f"share_vocabulary={{{name!r}: 'item_id'}}; or set attention='mean'."
         )

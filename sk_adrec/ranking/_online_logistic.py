@@ -6,8 +6,6 @@ Predicting Clicks on Ads at Facebook", ADKDD 2014, section 3.1.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy import optimize, sparse
 from scipy.special import expit
@@ -15,7 +13,6 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._hyperparameters import (
     KW_ONLY,
     Count,
@@ -25,7 +22,9 @@ from .._hyperparameters import (
     hyperparameters,
 )
 from .._state import stored
+from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import check_weight, drop_zero_weight
+from .._warnings import warn
 
 # beta of the paper's rate alpha / (beta + sqrt(sum of squared gradients)): their tuned value.
 _BETA = 1.0
@@ -287,11 +286,10 @@ class _Objective:
             options={"maxiter": max_iter, "maxfun": 10 * max_iter, "gtol": 0.0, "ftol": _FTOL},
         )
         if found.status == _STATUS_MAX_ITER:
-            warnings.warn(
+            warn(
                 f"The linear layer has not converged after {max_iter} iterations: raise max_iter "
                 "or tol, scale the columns, or lower C.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         step = found.x * self._scale
         return step[:-1], float(step[-1] - self._mean @ step[:-1]), int(found.nit)

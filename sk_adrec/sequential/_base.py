@@ -38,8 +38,9 @@ from ._checks import (
     warn_of_held_out,
     warn_of_prefixes,
 )
-from ._events import Events, find_roles, read_events
+from ._events import Events, read_events
 from ._network import NextItemLoss, NextItemNetwork, Settings
+from ._roles import find_roles
 
 # loss="auto": catalogues up to this size get the full softmax.
 # NOTE[DIFF]: HSTU's public experiments draw 128 negatives for each position, SASRec one.
@@ -314,9 +315,7 @@ class BaseNextItem(CatalogueRanker):
 
     def _train_further(self, task):
         module = self.net_.module_
-        module.settings = replace(
-            module.settings, all_positions=self.train_positions == "all"
-        )
+        module.settings = replace(module.settings, all_positions=self.train_positions == "all")
         super()._train_further(task)
 
     def _build_module(self, schema):

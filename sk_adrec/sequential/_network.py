@@ -205,9 +205,7 @@ class NextItemLoss(nn.Module):
         self.n_negatives, self.shared = n_negatives, shared
         self.states_per_row = states_per_row
 
-    def forward(
-        self, output: Tensor | Predictions, y: Tensor, module: NextItemNetwork
-    ) -> Tensor:
+    def forward(self, output: Tensor | Predictions, y: Tensor, module: NextItemNetwork) -> Tensor:
         """Loss of each row, shape (B,), for y of codes: rows with an unknown y lose nothing."""
         if isinstance(output, Tensor):
             return self._evaluate(output, y, module)

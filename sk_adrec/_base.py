@@ -357,12 +357,12 @@ class BaseTorchEstimator(LogEstimator):
         return self.encoder_.schema(self._prior)
 
     @property
-    def _dtype(self) -> str:
+    def _dtype(self) -> Any:
         return self._params_of_fit["dtype"]
 
     def _as_fitted(self) -> Self:
         """A view of the estimator as `fit` saw it, whatever set_params has changed since."""
-        view = object.__new__(type(self))
+        view: Any = object.__new__(type(self))
         vars(view).update(vars(self) | self._params_of_fit)
         return view
 

@@ -91,15 +91,16 @@ def hyperparameters(cls: C) -> C:
     """
     dataclass(eq=False, repr=False, match_args=False)(cls)
     hints, types = get_type_hints(cls, include_extras=True), get_type_hints(cls)
-    signature = inspect.signature(cls.__init__)
+    init: Any = cls.__init__  # type: ignore[misc]
+    signature = inspect.signature(init)
     self, *parameters = signature.parameters.values()
-    rank = {}
+    rank: dict[str, int] = {}
     for distance, base in enumerate(cls.__mro__):
         for name in vars(base).get("__annotations__", {}):
             rank.setdefault(name, distance)
     parameters.sort(key=lambda p: (p.kind, rank[p.name]))
     parameters = [p.replace(annotation=types.get(p.name, p.empty)) for p in parameters]
-    cls.__init__.__signature__ = signature.replace(parameters=[self, *parameters])
+    init.__signature__ = signature.replace(parameters=[self, *parameters])
     # An attribute of the class would be listed among those of its instances.
     for one in fields(cls):
         if one.name in vars(cls):
@@ -110,7 +111,8 @@ def hyperparameters(cls: C) -> C:
 
 def check_parameters(estimator) -> None:
     """Raise ValueError or TypeError where a parameter is not what its class declares."""
-    for name, rule in _rules(type(estimator)):
+    kind: Any = type(estimator)
+    for name, rule in _rules(kind):
         rule.check(name, getattr(estimator, name))
 
 

@@ -10,16 +10,18 @@ import importlib
 import inspect
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import sk_adrec
 
 ROOT = Path(sk_adrec.__file__).parent
 # From the lowest to the highest: a part imports of the layers below its own. "_" stands for what is
-# private at the top and not named here: the estimators' base, whose files import one another.
+# private at the top and not named here: the estimators' base, whose files import one another. The
+# top itself, "__init__", holds lazy names only, so it lies low.
 LAYERS = [
     {"_lazy", "_warnings"},
-    {"__init__", "_validation", "_target", "_docs"},  # the top itself holds lazy names only
+    {"__init__", "_validation", "_target", "_docs", "_state"},
     {"_hyperparameters"},
     {"preprocessing"},
     {"nn"},
@@ -58,7 +60,7 @@ def imported(module):
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, package)
+                base = resolve_name("." * node.level + base, package)
             found += [(f"{base}.{alias.name}", node.lineno) for alias in node.names]
     return found
 

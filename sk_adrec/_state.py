@@ -35,7 +35,7 @@ def stored(cls: T) -> T:
 def pack(value: Any) -> Any:
     """A value with everything of a stored type in it as plain containers."""
     kind: Any = type(value)
-    if _TYPES.get(kind.__name__) is kind:
+    if kind in _TYPES.values():
         if hasattr(value, "to_state"):
             state = value.to_state()
         elif isinstance(value, BaseEstimator):

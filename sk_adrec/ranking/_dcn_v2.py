@@ -8,8 +8,16 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from .._hyperparameters import KW_ONLY, Activation, Count, CountOrNone, Share, Widths
-from .._hyperparameters import hyperparameters, one_of
+from .._hyperparameters import (
+    KW_ONLY,
+    Activation,
+    Count,
+    CountOrNone,
+    Share,
+    Widths,
+    hyperparameters,
+    one_of,
+)
 from ..nn import MLP, Batch, CrossLayer, FieldInputs, LogOdds
 from ..preprocessing._encoded import Schema
 from ._base import BaseRanker

@@ -25,6 +25,7 @@ from ._training import (
     validation_scores,
 )
 from ._validation import split_rows, unchanged_on_error
+from .nn.random import Draws, drawing_from
 from .preprocessing._encoded import Encoded, Schema
 
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
@@ -133,6 +134,7 @@ class BaseTorchEstimator(NetEstimator):
 
     # ---- fit -----------------------------------------------------------------------------
 
+    @torch.inference_mode(False)
     def _learn(self, rows: LogRows, validation: Validation, classes):
         X, y, weight = rows.X, rows.y, rows.weight
         self._params_of_fit = plain_params(self)
@@ -146,18 +148,20 @@ class BaseTorchEstimator(NetEstimator):
         self._prior = self._prior_of(target, weight)
         task = self._make_task(encoded, target, weight, parts, valid, further=False)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.net_ = make_net(
-                self._new_module(),
-                self._make_loss(task),
-                self._settings(),
-                n_rows=len(task.train),
-                valid=task.valid,
-                metrics=self._validation_metrics(task),
-                seed=seed,
-            )
-            self.net_.fit(task.train)
+        draws = Draws(seed)
+        with drawing_from(draws, everything=True):
+            module, loss = self._new_module(), self._make_loss(task)
+        self.net_ = make_net(
+            module,
+            loss,
+            self._settings(),
+            n_rows=len(task.train),
+            valid=task.valid,
+            metrics=self._validation_metrics(task),
+            draws=draws,
+            rng=np.random.default_rng(seed),
+        )
+        self.net_.fit(task.train)
         self._settle(task)
         self.loss_curve_ = list(self.net_.history[:, "train_loss"])
         self.validation_scores_ = validation_scores(self.net_, self._stop_metric)
@@ -166,6 +170,7 @@ class BaseTorchEstimator(NetEstimator):
         if task.valid is not None:
             self._judge(task)
 
+    @torch.inference_mode(False)
     def partial_fit(self, X, y, sample_weight=None, *, classes=None):
         """Continue with new rows: the first call is a fit, later ones are one pass over X.
 
@@ -200,14 +205,14 @@ class BaseTorchEstimator(NetEstimator):
         self._check_params()
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed + len(self.loss_curve_))
+        self.net_.draws = Draws(seed + len(self.loss_curve_))
+        with drawing_from(self.net_.draws, everything=True):
             if self.grow_vocabulary and self.encoder_ is not None:
                 encoded, target = self._grow(X, y, weight)
             else:
                 target = self._encode_target(y, weight, reset=False)
                 encoded = self._encode(X)
-            self._train_further(self._make_task(encoded, target, weight, Parts(), None, True))
+        self._train_further(self._make_task(encoded, target, weight, Parts(), None, True))
         return self
 
     def _train_further(self, task: Task) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer
+from threadpoolctl import ThreadpoolController
 
 from ._batches import BatchIterator
+from .nn.random import Draws, drawing_from, is_foreign
 
 
 class StopTraining(Exception):
@@ -120,6 +123,8 @@ class LogNet(NeuralNet):
     metrics : sequence of (str, callable)
         Names and functions ``f(module, outputs, y, weight) -> float`` of validation metrics to
         record.
+    draws : Draws
+        Generators of torch that the training draws from.
     rng : numpy Generator
     id_dropout : float
     progress_title : str
@@ -138,6 +143,7 @@ class LogNet(NeuralNet):
         *,
         valid_rows=None,
         metrics=(),
+        draws=None,
         rng=None,
         id_dropout=0.0,
         progress_title="fit",
@@ -147,6 +153,7 @@ class LogNet(NeuralNet):
     ):
         self.n_threads, self.valid_batch_size = n_threads, valid_batch_size
         self.valid_rows, self.metrics, self.rng = valid_rows, metrics, rng
+        self.draws = Draws(0) if draws is None else draws
         self.id_dropout, self.progress_title = id_dropout, progress_title
         super().__init__(module, criterion, train_split=None, verbose=0, **net_params)
 
@@ -215,7 +222,12 @@ class LogNet(NeuralNet):
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
         try:
-            with contextlib.suppress(StopTraining), torch_threads(self.n_threads):
+            foreign = is_foreign(self.module_) or is_foreign(self.criterion_)
+            with (
+                contextlib.suppress(StopTraining),
+                threads(self.n_threads),
+                drawing_from(self.draws, everything=foreign),
+            ):
                 self.fit_loop(X, y)
         except BaseException:
             for _, callback in self.callbacks_:
@@ -227,12 +239,21 @@ class LogNet(NeuralNet):
 
 
 @contextlib.contextmanager
-def torch_threads(n: int | None):
-    """Run a block with `n` torch threads, then go back; None changes nothing."""
+def threads(n: int | None):
+    """Run a block with at most `n` threads of torch; None changes nothing.
+
+    ``torch.set_num_threads`` is for the whole process: side by side, fits would restore each
+    other's number, and threads that start meanwhile would keep it. OpenMP's is each thread's own.
+    """
+    # torch sets a thread's number when it is first asked for: now, not in the block.
     before = torch.get_num_threads()
-    try:
-        if n is not None:
-            torch.set_num_threads(min(n, before))
+    if n is None or n >= before:
         yield
-    finally:
-        torch.set_num_threads(before)
+        return
+    with _openmp().limit(limits=n):
+        yield
+
+
+@functools.cache
+def _openmp() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="openmp")

@@ -27,6 +27,7 @@ from ._log_estimator import LogEstimator
 from ._state import pack
 from ._training import Device, NetParams, NetState, Optimizer, Settings
 from .nn import FusedEmbedding
+from .nn.random import Draws, drawing_from
 from .preprocessing._encoded import Encoded, Schema
 
 
@@ -163,10 +164,11 @@ class NetEstimator(LogEstimator):
             state["net_"] = pack(NetState.of(self.net_))
         return state
 
+    @torch.inference_mode(False)
     def _rebuild(self):
         super()._rebuild()
         if "net_" in vars(self):
-            with torch.random.fork_rng():
+            with drawing_from(Draws(0), everything=True):
                 self.net_ = self.net_.load(self._as_fitted()._new_module(), self._settings())
 
     # ---- predict -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ._hyperparameters import Rule
 from ._net import LinearDecay, LogNet, ProgressBar, RestoreBest
 from ._state import stored
 from .nn import FusedEmbedding, RowSparseAdam
+from .nn.random import Draws
 from .preprocessing._encoded import Schema
 
 # batch_size="auto": so many steps per pass.
@@ -22,7 +23,7 @@ _STEPS_PER_EPOCH = 200
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
-    "n_threads", "valid_batch_size",
+    "n_threads", "valid_batch_size", "draws",
 }  # fmt: skip
 
 Metric = Callable[[torch.nn.Module, np.ndarray, np.ndarray, np.ndarray], float]
@@ -118,7 +119,8 @@ def make_net(
     n_rows: int = 1,
     valid: TrainingRows | None = None,
     metrics: Sequence[tuple[str, Metric]] = (),
-    seed: int = 0,
+    draws: Draws | None = None,
+    rng: np.random.Generator | None = None,
     loading: bool = False,
 ) -> LogNet:
     """A net that is ready to be trained on n rows."""
@@ -139,7 +141,8 @@ def make_net(
         loss,
         valid_rows=valid,
         metrics=metrics,
-        rng=np.random.default_rng(seed),
+        draws=draws,
+        rng=rng,
         id_dropout=settings.id_dropout,
         progress_title=settings.title,
         n_threads=settings.n_threads,
@@ -248,7 +251,8 @@ class NetState:
     def load(self, module: torch.nn.Module, settings: Settings) -> LogNet:
         """The net, from a module as `fit` made it."""
         module.load_state_dict({k: torch.tensor(v) for k, v in self.module.items()})
-        net = make_net(module, torch.nn.Identity(), settings, loading=True).initialize()
+        rng = np.random.default_rng(0)
+        net = make_net(module, torch.nn.Identity(), settings, rng=rng, loading=True).initialize()
         if isinstance(net.optimizer_, RowSparseAdam):
             net.optimizer_.remember(self.optimizer or [])
         net.module_.eval()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .nn.random import generator
+
 
 def uniform_negatives(n_items: int, size: tuple[int, ...], device=None) -> Tensor:
-    """Items drawn uniformly with replacement, by torch's current generator.
+    """Items drawn uniformly with replacement, by the generator of the fit.
+
+    Outside of a fit that is torch's own.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ def uniform_negatives(n_items: int, size: tuple[int, ...], device=None) -> Tenso
     tensor([[0, 0, 0],
             [0, 0, 0]])
     """
-    return torch.randint(n_items, size, device=device)
+    return torch.randint(n_items, size, device=device, generator=generator(device))
 
 
 def log_expected_counts(share: Tensor, n_items: int, n_rows: int, n_drawn: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from .inputs import FieldInputs
 from .mlp import MLP, Dice
 from .optim import RowSparseAdam
 from .packed import PackedLists
+from .random import Dropout
 from .sparse import gather_rows, sparse_matmul, take_entries, take_rows, unique_rows
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Batch",
     "CrossLayer",
     "Dice",
+    "Dropout",
     "EventInputs",
     "FieldInputs",
     "FusedEmbedding",

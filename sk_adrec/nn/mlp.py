@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .random import Dropout
+
 #: Names that ``MLP(activation=...)`` takes.
 ACTIVATIONS = ("relu", "prelu", "dice")
 
@@ -137,7 +139,7 @@ class MLP(nn.Sequential):
         for dim in hidden_dims:
             layers += [nn.Linear(in_dim, dim), make_activation(activation, dim)]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             in_dim = dim
         if out_dim is not None:
             layers.append(nn.Linear(in_dim, out_dim))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from .._hyperparameters import KW_ONLY, hyperparameters
 from ..nn import PackedLists
 from ..nn.hstu import RelativeBias, time_buckets
+from ..nn.random import dropout
 from ._base import BaseNextItem
 from ._network import NextItemNetwork
 
@@ -59,7 +60,7 @@ class HSTUBlock(nn.Module):
             bias = self.rab.add_time(rab[:T, :T], None if buckets is None else buckets[k])
             av.append(self._attend(block, bias).flatten(0, 1))
         y = u * F.layer_norm(torch.cat(av), (d,), eps=_EPS)  # (N, d)
-        return self.f2(F.dropout(y, self.dropout, self.training)) + x  # (N, d)
+        return self.f2(dropout(y, self.dropout, self.training)) + x  # (N, d)
 
     def _attend(self, vqk: Tensor, bias: Tensor) -> Tensor:
         """A(X) V(X) of one block of rows, shape (B, T, d), for vqk (B, T, 3 d)."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..losses import SampledSoftmaxLoss, SoftmaxLoss
 from ..nn import Batch, FusedEmbedding, PackedLists
+from ..nn.random import dropout
 from ..preprocessing._encoded import Schema
 from ..preprocessing._vocabulary import FIRST_KNOWN
 from ..samplers import uniform_negatives
@@ -147,7 +148,7 @@ class NextItemNetwork(nn.Module):
         x = self.table(torch.stack(rows)).sum(0)  # (N, d)
         step = packed.pack_steps()
         x = x * math.sqrt(self.settings.d) + self.position[step]
-        return F.dropout(x, self.settings.dropout, self.training)
+        return dropout(x, self.settings.dropout, self.training)
 
     def _scaled(self, x: Tensor) -> Tensor:
         if self.settings.normalize:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from .._hyperparameters import hyperparameters
 from ..nn import PackedLists
+from ..nn.random import dropout
 from ._base import BaseNextItem
 from ._network import NextItemNetwork
 
@@ -50,7 +51,7 @@ class SASRecBlock(nn.Module):
         return s.transpose(1, 2).reshape(B, T, -1)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 @hyperparameters

@@ -100,7 +100,7 @@ class BatchIterator:
             cell = self._candidates(len(values))
             values[cell[self._is_hit(frequency[values[cell]])]] = 1
             sequences[name] = replace(sequences[name], values=values)
-        return Encoded(encoded.numeric, categorical, sequences, encoded.sparse)
+        return replace(encoded, categorical=categorical, sequences=sequences)
 
     def _candidates(self, size: int) -> np.ndarray:
         """Entries that a drop of probability `id_dropout` hits, as if every id were seen once."""

@@ -76,6 +76,8 @@ class Batch:
         Codes of list columns, by the name of the column.
     sparse : Lists or None, default=None
         Rows of a scipy matrix: the positions and values of what is not 0.
+    histories : Lists or None, default=None
+        Numbers of the items that each row's user has had, and their weights.
 
     Examples
     --------
@@ -94,6 +96,7 @@ class Batch:
     categorical: Tensor
     sequences: dict[str, Lists]
     sparse: Lists | None = None
+    histories: Lists | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
@@ -118,7 +121,11 @@ class Batch:
             # A memory map of joblib's is read-only, which torch cannot express.
             return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
-        sparse = encoded.sparse
+        def lists(matrix):
+            if matrix is None:
+                return None
+            return Lists(tensor(matrix.indices), tensor(matrix.indptr).long(), tensor(matrix.data))
+
         return cls(
             tensor(encoded.numeric),
             tensor(encoded.categorical),
@@ -130,11 +137,6 @@ class Batch:
                 )
                 for name, ragged in encoded.sequences.items()
             },
-            None
-            if sparse is None
-            else Lists(
-                tensor(sparse.indices),
-                tensor(sparse.indptr).long(),
-                tensor(sparse.data),
-            ),
+            lists(encoded.sparse),
+            lists(encoded.histories),
         )

@@ -24,13 +24,14 @@ from .._validation import (
     unchanged_on_error,
 )
 from ..preprocessing._columns import read_table
-from ._calibration import Sample, fit_curve
-from ._held_out import SCORE_K, mean_ndcg
-from ._interactions import Interactions
-from ._log import Log, read_labels
-from ._roles import check_log, read_ids, role_positions
-from ._search import HistorySearch
-from ._top_k import blocks, map_blocks, n_threads
+from ._lists.calibration import Sample, fit_curve
+from ._lists.ndcg import SCORE_K, mean_ndcg
+from ._lists.search import HistorySearch
+from ._lists.top_k import blocks, map_blocks, n_threads
+from ._log.ids import read_ids
+from ._log.interactions import Interactions
+from ._log.log import Log, read_labels
+from ._log.roles import check_log, role_positions
 
 
 class BaseRetriever(ClassifierMixin, HistorySearch, BaseEstimator):

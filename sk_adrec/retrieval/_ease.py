@@ -13,7 +13,7 @@ from scipy import linalg
 from .._validation import check_number
 from ..utils._docs import shared_docs
 from ._base import BaseRetriever
-from ._top_k import blocks
+from ._lists.top_k import blocks
 
 
 @shared_docs

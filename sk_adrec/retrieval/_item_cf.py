@@ -15,9 +15,9 @@ from scipy import sparse
 from .._validation import check_choice, check_number
 from ..utils._docs import shared_docs
 from ._base import BaseRetriever
-from ._interactions import Interactions
-from ._similarity import Similarity, best_linked, nearest, weigh
-from ._top_k import fill_up, n_threads
+from ._lists.top_k import fill_up, n_threads
+from ._log.interactions import Interactions
+from ._neighbours.similarity import Similarity, best_linked, nearest, weigh
 
 # Less than this share of a co-occurrence is what rounding leaves of zero.
 _ROUNDING = 1e-4

@@ -13,10 +13,10 @@ from .._net import LinearDecay
 from .._validation import check_choice, check_dims, check_number
 from ..nn.mlp import ACTIVATIONS
 from ..utils._docs import shared_docs
-from ._held_out import SCORE_K
-from ._tower_learning import TowerLearning
-from ._tower_loss import LossSettings, TwoTowerLoss
-from ._towers import Side, TwoTowers
+from ._lists.ndcg import SCORE_K
+from ._towers.learning import TowerLearning
+from ._towers.loss import LossSettings, TwoTowerLoss
+from ._towers.module import Side, TwoTowers
 
 _LOSSES = ("auto", "in_batch", "softmax", "sampled_softmax", "bpr", "log_loss")
 _COSINE_TEMPERATURE = 0.1

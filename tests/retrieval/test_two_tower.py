@@ -14,9 +14,10 @@ from skorch.callbacks import Callback
 from sk_adrec import TwoTowerRetriever
 from sk_adrec.losses import InBatchSoftmaxLoss, PairwiseLoss
 from sk_adrec.nn import Lists
-from sk_adrec.retrieval import _tower_loss, _towers, _two_tower
-from sk_adrec.retrieval._tower_loss import LossSettings, TwoTowerLoss
-from sk_adrec.retrieval._towers import Split
+from sk_adrec.retrieval import _two_tower
+from sk_adrec.retrieval._towers import loss as tower_loss
+from sk_adrec.retrieval._towers.loss import LossSettings, TwoTowerLoss
+from sk_adrec.retrieval._towers.module import Split, TwoTowers
 from sk_adrec.samplers import log_expected_counts
 
 N_GROUPS = 4
@@ -131,7 +132,7 @@ def test_loss_of_held_out_items_against_a_loop(loss):
     criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, lambda i: v[i], 1.5, "float32")
     given = v if loss == "softmax" else v[held_out.values]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tower_loss, "uniform_negatives", lambda *_: drawn)
+        patch.setattr(tower_loss, "uniform_negatives", lambda *_: drawn)
         loss_of_users = criterion(Split(u, given, kept, held_out), None, None)
     z, expected = (u / 0.5) @ v.T, []
     for b, (seen, wanted) in enumerate([([0, 1], {2: 1.0, 3: 2.0}), ([3], {0: 1.0})]):
@@ -239,10 +240,10 @@ def test_linear_schedule_ends_at_zero_and_starts_anew(log, params, falls):
 def test_large_catalogues_are_sampled(log, monkeypatch):
     """Above a size "auto" draws negatives, and encodes no item that no user of a batch has."""
     monkeypatch.setattr(_two_tower, "_MOST_FOR_SOFTMAX", 30)
-    encoded, take = [], _towers.TwoTowers.log_items
+    encoded, take = [], TwoTowers.log_items
     model = TwoTowerRetriever(user_items=True, n_negatives=5, **{**QUICK, "batch_size": 2})
     monkeypatch.setattr(
-        _towers.TwoTowers,
+        TwoTowers,
         "log_items",
         lambda module, numbers=None: encoded.append(numbers) or take(module, numbers),
     )

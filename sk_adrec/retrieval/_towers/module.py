@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
-from ..nn.batch import Lists
-from ..nn.sparse import unique_rows
-from ..preprocessing._encoded import Encoded, Schema
-from ..preprocessing._vocabulary import UNKNOWN
+from ...nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
+from ...nn.batch import Lists
+from ...nn.sparse import unique_rows
+from ...preprocessing._encoded import Encoded, Schema
+from ...preprocessing._vocabulary import UNKNOWN
 
 # Least length of a vector that is normalised.
 _NORM_EPS = 1e-6
@@ -196,8 +196,8 @@ class TwoTowers(nn.Module):
     def users(self, batch: Batch) -> Tensor:
         """Vectors of users, shape (B, d), from a batch of the user's columns."""
         x = self.user_tower(batch)
-        if batch.sparse is not None:
-            history, y = self._outputs_of(batch.sparse)
+        if batch.histories is not None:
+            history, y = self._outputs_of(batch.histories)
             x = x + add_up(history, y)
         return self.finish(x)
 
@@ -206,8 +206,8 @@ class TwoTowers(nn.Module):
         return self.finish(self.item_tower(batch))
 
     def forward(self, batch: Batch) -> Tensor | Split:
-        if self.training and batch.sparse is not None:
-            return self._predict_held_out(batch, batch.sparse)
+        if self.training and batch.histories is not None:
+            return self._predict_held_out(batch, batch.histories)
         u, v = self.users(self.user.part(batch)), self.items(self.item.part(batch))
         return torch.cat([u, v], 1)  # (B, 2 d)
 

@@ -9,24 +9,24 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.utils import _safe_indexing
 
-from .._base import BaseTorchEstimator, _rows
-from .._batches import TrainingRows
-from .._target import check_target
-from .._validation import (
+from ..._base import BaseTorchEstimator, _rows
+from ..._batches import TrainingRows
+from ..._target import check_target
+from ..._validation import (
     EARLY_STOPPING_ROWS,
     check_weight,
     drop_zero_weight,
     split_rows,
 )
-from ..preprocessing._encoded import Encoded, Schema
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._vocabulary import FIRST_KNOWN
-from ._interactions import Interactions
-from ._log import Log, read_labels
-from ._roles import check_log
-from ._tower_columns import TowerColumns, stack
-from ._towers import ITEM, POSITIVE, USER, Side
+from ...preprocessing._encoded import Encoded, Schema
+from ...preprocessing._factorize import Factorized
+from ...preprocessing._log_encoder import LogEncoder
+from ...preprocessing._vocabulary import FIRST_KNOWN
+from .._log.interactions import Interactions
+from .._log.log import Log, read_labels
+from .._log.roles import check_log
+from .columns import TowerColumns, stack
+from .module import ITEM, POSITIVE, USER, Side
 
 # Held-out rows below which a curve would be noise: all rows are learned from then.
 _LEAST_HELD_OUT = 5
@@ -292,7 +292,7 @@ class TowerRows(ClassifierMixin, BaseTorchEstimator):
         if not self._params_of_fit["user_items"]:
             return rows
         weight = histories.weight.astype(self._params_of_fit["dtype"], copy=False)
-        return replace(rows, sparse=histories.matrix(weight))
+        return replace(rows, histories=histories.matrix(weight))
 
     def _users_to_rank(self, rows: TrainingRows) -> TrainingRows:
         """A row for each user of validation rows; sets ``_ranked``, what their lists should hold.

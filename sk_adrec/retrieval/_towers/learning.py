@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from .._base import _rows
-from .._validation import unchanged_on_error
-from ..preprocessing._columns import read_table
-from ._log import Log, read_labels
-from ._tower_columns import TowerColumns, from_state, to_state
-from ._tower_evaluation import TowerEvaluation
-from ._towers import USER
+from ..._base import _rows
+from ..._validation import unchanged_on_error
+from ...preprocessing._columns import read_table
+from .._log.log import Log, read_labels
+from .columns import TowerColumns, from_state, to_state
+from .evaluation import TowerEvaluation
+from .module import USER
 
 
 class TowerLearning(TowerEvaluation):

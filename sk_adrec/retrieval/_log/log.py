@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from .._target import check_two_classes
-from .._validation import is_frame
-from ..preprocessing._columns import Table, read_table
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._interactions import Interactions
-from ._roles import as_table, read_ids, read_times, role_positions
-from ._top_k import NULL_ID
+from ..._target import check_two_classes
+from ...preprocessing._columns import Table
+from ...preprocessing._factorize import Factorized
+from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from .ids import check_item_ids, number_ids, read_ids, times_as_numbers
+from .interactions import Interactions
+from .roles import role_positions
 
 # Users, items and weights of pairs that did not happen.
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -67,7 +63,7 @@ class Log:
         at = role_positions(table, roles)
         known = {} if before is None else {"user": before.users, "item": before.items}
         ids = [read_ids(table, at[role], known.get(role)) for role in ("user", "item")]
-        times = read_times(table, at["time"]) if "time" in at else None
+        times = times_as_numbers(table, at["time"]) if "time" in at else None
         keep = (ids[0].codes >= 0) & (ids[1].codes >= 0)
         if not keep.all():
             ids = [Factorized(one.codes[keep], one.values) for one in ids]
@@ -86,7 +82,7 @@ class Log:
         known = (None, None) if before is None else (before.users, before.items)
         vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
         check_item_ids(vocabularies[1])
-        codes = [_positions(vocab, one) for vocab, one in zip(vocabularies, ids)]
+        codes = [number_ids(vocab, one) for vocab, one in zip(vocabularies, ids)]
         rows = (*codes, positive, weight, times)
         if before is not None:
             rows = tuple(map(_join, before._rows(*vocabularies), rows))
@@ -155,25 +151,11 @@ class Log:
         )
 
 
-def check_item_ids(items: Vocabulary) -> None:
-    """Raise ValueError where an item has the id that stands for no item in a list of integers."""
-    if items.values.dtype.kind in "iu" and (items.values == NULL_ID).any():
-        raise ValueError(
-            f"An item has the id {NULL_ID}, which means no item where lists of integers end "
-            f"early. If it stands for a missing item, drop those rows: X[X[item] != {NULL_ID}]; if "
-            "it is an item, pass ids as strings: X[item].astype(str)."
-        )
-
-
 def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Vocabulary:
     counts = ids.counts(weight)
     if known is None:
         return Vocabulary().fit_counts(ids.values, counts)
     return known.in_order().grow_counts(ids.values, counts).in_order()
-
-
-def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
-    return vocabulary.encode(ids) - np.int32(FIRST_KNOWN)
 
 
 def _join(first, second):
@@ -213,59 +195,3 @@ def read_labels(y, weight: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]
             )
     check_two_classes(classes, used)
     return classes, y == classes[1]
-
-
-def _as_list(user, items) -> list[Any]:
-    if isinstance(items, Mapping) or not pd.api.types.is_list_like(items, allow_sets=False):
-        remedy = "[] if there are none" if items is None else "in the order in which they came"
-        raise TypeError(
-            f"history must hold a list of items for each user, got {items!r} for user {user!r}: "
-            f"pass a list, {remedy}"
-        )
-    return list(items)
-
-
-def read_histories(
-    history, roles: dict[str, str | int], known_items: Vocabulary
-) -> tuple[Vocabulary, Interactions]:
-    """Users and their histories, from a mapping to lists or from a log.
-
-    Parameters
-    ----------
-    history : mapping of id to list of ids, or data frame
-    roles : dict of str to str or int
-        Columns of a data frame; "time" is looked for only where there is such a column.
-    known_items : Vocabulary
-        Other items are passed over, with a warning where they are of the other type.
-
-    Raises
-    ------
-    TypeError
-        If `history` is something else, or a value of the mapping is no list.
-    """
-    times = None
-    if isinstance(history, Mapping):
-        lists = [_as_list(user, items) for user, items in history.items()]
-        keys = read_ids(as_table(list(history), "history"), 0)
-        owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
-        users = Factorized(keys.codes[owner], keys.values)
-        items = read_ids(as_table(list(chain(*lists)), "history"), 0, known_items)
-        vocabulary = Vocabulary().fit_counts(keys.values, keys.counts(None))
-    elif is_frame(history):
-        table = read_table(history)
-        if "time" in roles and roles["time"] not in table.names:
-            roles = {role: name for role, name in roles.items() if role != "time"}
-        at = role_positions(table, roles)
-        users, items = read_ids(table, at["user"]), read_ids(table, at["item"], known_items)
-        times = read_times(table, at["time"]) if "time" in at else None
-        vocabulary = Vocabulary().fit_counts(users.values, users.counts(None))
-    else:
-        raise TypeError(
-            "history must be a dict of user to list of items, or a log with the columns of fit, "
-            f"got {type(history).__name__}"
-        )
-    user, item = _positions(vocabulary, users), _positions(known_items, items)
-    keep = (user >= 0) & (item >= 0)
-    shape = (vocabulary.n_codes - FIRST_KNOWN, known_items.n_codes - FIRST_KNOWN)
-    times = None if times is None else times[keep]
-    return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)

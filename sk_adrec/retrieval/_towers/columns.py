@@ -9,14 +9,15 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from .._validation import is_frame
-from ..preprocessing._columns import Table, read_table
-from ..preprocessing._encoded import Encoded, Ragged
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._schema import find_columns
-from ..preprocessing._vocabulary import FIRST_KNOWN
-from ._log import Log
-from ._roles import halves, read_ids, role_positions
+from ..._validation import is_frame
+from ...preprocessing._columns import Table, read_table
+from ...preprocessing._encoded import Encoded, Ragged
+from ...preprocessing._factorize import Factorized
+from ...preprocessing._schema import find_columns
+from ...preprocessing._vocabulary import FIRST_KNOWN
+from .._log.ids import read_ids
+from .._log.log import Log
+from .._log.roles import halves, role_positions
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import InBatchSoftmaxLoss, LogLoss, PairwiseLoss, SampledSoftmaxLoss, SoftmaxLoss
-from ..nn.batch import Lists
-from ..nn.sparse import rows_of_entries
-from ..samplers import log_expected_counts, uniform_negatives
-from ._towers import ITEM, POSITIVE, USER, Split
+from ...losses import InBatchSoftmaxLoss, LogLoss, PairwiseLoss, SampledSoftmaxLoss, SoftmaxLoss
+from ...nn.batch import Lists
+from ...nn.sparse import rows_of_entries
+from ...samplers import log_expected_counts, uniform_negatives
+from .module import ITEM, POSITIVE, USER, Split
 
 
 @dataclass(frozen=True)

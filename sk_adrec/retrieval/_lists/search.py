@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._validation import check_number
-from ..preprocessing._columns import Table
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._interactions import Interactions
-from ._log import Log, read_histories
-from ._roles import as_series, as_table, read_ids
-from ._top_k import blocks, decode, map_blocks, n_threads, top_k
+from ..._validation import check_number
+from ...preprocessing._columns import Table
+from ...preprocessing._factorize import Factorized
+from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from .._log.histories import read_histories
+from .._log.ids import as_series, as_table, decode, number_ids, read_ids
+from .._log.interactions import Interactions
+from .._log.log import Log
+from .top_k import blocks, map_blocks, n_threads, top_k
 
 # What a frame of recommendations says of each pair of user and item.
 _ADDED = ("score", "rank", "is_popular")
@@ -98,7 +99,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         wanted = read_ids(as_table(items, "items", self.item), 0, self.log_.items)
         check_consistent_length(owners.codes, wanted.codes)
         histories, row = self._histories(owners, history)
-        return histories.contain(row, _positions(self.log_.items, wanted))
+        return histories.contain(row, number_ids(self.log_.items, wanted))
 
     def _catalogue(self) -> Vocabulary:
         """The items that scores are of."""
@@ -108,7 +109,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         return self._catalogue().n_codes - FIRST_KNOWN
 
     def _item_codes(self, ids: Factorized) -> np.ndarray:
-        return _positions(self._catalogue(), ids)
+        return number_ids(self._catalogue(), ids)
 
     def _frame_names(self) -> list[str]:
         """Columns of users and items in a frame of recommendations."""
@@ -122,7 +123,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         return [name if isinstance(name, str) else role for role, name in roles.items()]
 
     def _user_codes(self, ids: Factorized) -> np.ndarray:
-        return _positions(self.log_.users, ids)
+        return number_ids(self.log_.users, ids)
 
     def _pair_roles(self) -> dict[str, str | int]:
         """Parameter -> the column that it names, of users and items."""
@@ -146,7 +147,7 @@ class CatalogueSearch(metaclass=ABCMeta):
         whichever of them is of another type than fit's.
         """
         known, known_users = self.log_.interactions, self.log_.users
-        row = _positions(known_users, ids)
+        row = number_ids(known_users, ids)
         if history is None:
             return known, row
         given_users, given = read_histories(history, self._roles(), self.log_.items)
@@ -154,7 +155,7 @@ class CatalogueSearch(metaclass=ABCMeta):
             known_users.warn_of_other_type(given_users.as_factorized(), "history, as users,")
         else:
             given_users.warn_of_other_type(ids, "users", "history")
-        own = _positions(given_users, ids)
+        own = number_ids(given_users, ids)
         # Those given come first; of the others, only those asked for are copied.
         asked, place = np.unique(row, return_inverse=True)
         row = np.where(own >= 0, own, len(given.lengths) + place)
@@ -301,11 +302,6 @@ def exact_popularity(best, positions, popular, popularity) -> np.ndarray:
     """
     shares = np.append(popularity, -np.inf)[positions]
     return np.where(popular[:, None], shares, best)
-
-
-def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
-    """Positions of ids, from 0; -1 where they are unknown or missing."""
-    return np.maximum(vocabulary.encode(ids) - np.int32(FIRST_KNOWN), -1)
 
 
 def lists_as_frame(

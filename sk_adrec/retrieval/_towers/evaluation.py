@@ -6,18 +6,18 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..preprocessing._encoded import Encoded
-from ..preprocessing._vocabulary import FIRST_KNOWN
-from ._base import BaseRetriever
-from ._calibration import N_PAIRS, fit_curve
-from ._held_out import SCORE_K, mean_ndcg, ndcg
-from ._interactions import Interactions
-from ._log import read_labels
-from ._roles import check_log
-from ._top_k import blocks, map_blocks, n_threads
-from ._tower_rows import N_RANKED, Judged, Ranked, without
-from ._tower_search import TowerSearch
-from ._towers import ITEM, POSITIVE, USER
+from ...preprocessing._encoded import Encoded
+from ...preprocessing._vocabulary import FIRST_KNOWN
+from .._base import BaseRetriever
+from .._lists.calibration import N_PAIRS, fit_curve
+from .._lists.ndcg import SCORE_K, mean_ndcg, ndcg
+from .._lists.top_k import blocks, map_blocks, n_threads
+from .._log.interactions import Interactions
+from .._log.log import read_labels
+from .._log.roles import check_log
+from .module import ITEM, POSITIVE, USER
+from .rows import N_RANKED, Judged, Ranked, without
+from .search import TowerSearch
 
 
 class TowerEvaluation(TowerSearch):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
-from ._log import Log
+from .._log.log import Log
 
 # Groups of the curve, and the weight that each should have: more would follow noise.
 _MAX_GROUPS, _GROUP_WEIGHT = 20, 50

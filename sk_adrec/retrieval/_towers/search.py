@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_number
-from ._interactions import Interactions
-from ._roles import as_table
-from ._search import exact_popularity, lists_as_frame
-from ._top_k import blocks, decode, map_blocks, n_threads, top_k
-from ._tower_vectors import TowerVectors
+from ..._validation import check_number
+from .._lists.search import exact_popularity, lists_as_frame
+from .._lists.top_k import blocks, map_blocks, n_threads, top_k
+from .._log.ids import as_table, decode
+from .._log.interactions import Interactions
+from .vectors import TowerVectors
 
 
 class TowerSearch(TowerVectors):

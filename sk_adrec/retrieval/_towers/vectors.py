@@ -11,17 +11,16 @@ import torch
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import is_frame
-from ..nn import Batch
-from ..preprocessing._columns import read_table
-from ..preprocessing._encoded import Encoded
-from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._interactions import Interactions
-from ._log import check_item_ids
-from ._roles import as_series, as_table, read_ids
-from ._search import CatalogueSearch
-from ._tower_columns import nothing_known, select, stack
-from ._tower_rows import TowerRows
+from ..._validation import is_frame
+from ...nn import Batch
+from ...preprocessing._columns import read_table
+from ...preprocessing._encoded import Encoded
+from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from .._lists.search import CatalogueSearch
+from .._log.ids import as_series, as_table, check_item_ids, read_ids
+from .._log.interactions import Interactions
+from .columns import nothing_known, select, stack
+from .rows import TowerRows
 
 
 @dataclass(frozen=True)

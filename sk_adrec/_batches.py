@@ -32,6 +32,14 @@ class TrainingRows:
     weight: np.ndarray
     rows: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, encoded: Encoded, y, weight, rows, dtype: str) -> TrainingRows:
+        """Rows with weights of mean 1, so that a batch's loss is an unbiased part of the whole."""
+        mean = weight.mean() if rows is None else weight[rows].mean()
+        if y.dtype.kind == "f":
+            y = y.astype(dtype, copy=False)
+        return cls(encoded, y, (weight / mean).astype(dtype), rows)
+
     def __len__(self) -> int:
         return len(self.encoded) if self.rows is None else len(self.rows)
 
@@ -138,6 +146,7 @@ def forward_batches(
     batch_size: int,
     function: Callable[[torch.Tensor], torch.Tensor] | None = None,
     rows: np.ndarray | None = None,
+    method: str | None = None,
 ) -> np.ndarray:
     """The module's outputs, batch by batch, in evaluation mode.
 
@@ -151,12 +160,15 @@ def forward_batches(
         Applied to each batch's output.
     rows : ndarray of int or None
         Which rows; None for all.
+    method : str or None
+        Of the module, called in place of ``forward``.
 
     Returns
     -------
     ndarray of shape (n_rows, ...)
     """
     module.eval()
+    call = module if method is None else getattr(module, method)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(encoded) if rows is None else len(rows), batch_size):
@@ -165,6 +177,6 @@ def forward_batches(
                 part = encoded.take(rows[batch])
             else:
                 part = encoded if len(encoded) <= batch_size else encoded.take(batch)
-            output = module(Batch.from_encoded(part, device))
+            output = call(Batch.from_encoded(part, device))
             parts.append((output if function is None else function(output)).cpu().numpy())
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -112,13 +112,14 @@ class LogNet(NeuralNet):
     module : torch.nn.Module
         Called with a Batch.
     criterion : callable
-        ``criterion(output, y) -> Tensor of shape (B,)``, one loss per row; called as
-        ``criterion(output, y, weight)`` if it has a true ``compares_rows``: where rows serve each
-        other as negatives, a row's weight is also how often it does.
+        ``criterion(output, y) -> Tensor of shape (B,)``, one loss per row. What it names in its
+        attribute ``reads`` it gets as keywords: "weight", where rows serve each other as negatives,
+        and a row's weight is also how often it does; "module", the module that made the output.
     valid_rows : TrainingRows or None
         Scored after each epoch.
     metrics : sequence of (str, callable)
-        Names and functions ``f(outputs, y, weight) -> float`` of validation metrics to record.
+        Names and functions ``f(module, outputs, y, weight) -> float`` of validation metrics to
+        record.
     rng : numpy Generator
     id_dropout : float
     progress_title : str
@@ -166,9 +167,9 @@ class LogNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         y, weight = y_true
-        if getattr(self.criterion_, "compares_rows", False):
-            return (self.criterion_(y_pred, y, weight) * weight).mean()
-        return (self.criterion_(y_pred, y) * weight).mean()
+        known = {"weight": weight, "module": self.module_}
+        read = {name: known[name] for name in getattr(self.criterion_, "reads", ())}
+        return (self.criterion_(y_pred, y, **read) * weight).mean()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:
@@ -195,7 +196,7 @@ class LogNet(NeuralNet):
         if collect:
             scored = torch.cat(outputs).cpu().numpy()
             for name, function in self.metrics:
-                value = function(scored, *iterator.data.labels)
+                value = function(self.module_, scored, *iterator.data.labels)
                 self.history.record(f"{prefix}_{name}", value)
 
     def notify(self, method_name, **cb_kwargs):

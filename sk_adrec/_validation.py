@@ -6,7 +6,6 @@ import difflib
 import functools
 import inspect
 import numbers
-import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
 
@@ -16,6 +15,8 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
+
+from ._warnings import warn
 
 #: Rows above which early_stopping="auto" is on. HistGradientBoosting has 10,000, but ids with a
 #: few rows each overfit long before: ten epochs without validation rows were worse than the base
@@ -293,12 +294,10 @@ def check_choice(name: str, value, choices) -> None:
 def warn_if_worse_than_constant(best: float, base: float) -> None:
     """Warn, in a ``_judge`` hook, if the best validation loss is clearly above the base rate's."""
     if best > _WORSE * base > 0:
-        warnings.warn(
+        warn(
             f"The best validation loss is {best:.4g}, but predicting the base rate for every "
             f"row would give {base:.4g}. Lower lr, raise l2, or check that X_val went through "
             "the same steps as X (a Pipeline needs transform_input=['X_val']).",
-            UserWarning,
-            stacklevel=5,
         )
 
 

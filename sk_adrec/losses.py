@@ -1,4 +1,8 @@
-"""Losses on logits, one value per row: the trainer weights and averages them."""
+"""Losses on logits, one value per row: the trainer weights and averages them.
+
+A loss with ``is_proper = True`` is least where predictions are the true probabilities; after
+training with it the level of predictions is settled.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,8 @@ class LogLoss(nn.Module):
     >>> LogLoss()(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0]))
     tensor([0.6931, 0.1269])
     """
+
+    is_proper = True
 
     def forward(self, logit: Tensor, y: Tensor) -> Tensor:
         """Loss of each row.
@@ -356,6 +362,55 @@ def funnel_log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
     return reached, torch.stack(missed, 1)
 
 
+class IndependentTasksLoss(nn.Module):
+    """Cross-entropy of each of K tasks.
+
+    With z_k the log odds of task k:
+
+    .. math:: l(z, y) = \\sum_k w_k \\left[ \\log(1 + e^{z_k}) - y_k z_k \\right]
+
+    A task whose label is NaN adds nothing to its row's loss.
+
+    Parameters
+    ----------
+    weights : sequence of float, length K
+        What each task counts: w_k. Raise that of a rare task which the model neglects.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_adrec.losses import IndependentTasksLoss
+    >>> loss = IndependentTasksLoss([1.0, 1.0])
+    >>> loss(torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [torch.nan, 1.0]]))  # 2 log 2, log 2
+    tensor([1.3863, 0.6931])
+    """
+
+    is_proper = True
+
+    def __init__(self, weights: Sequence[float]):
+        super().__init__()
+        self.weights = [float(weight) for weight in weights]
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (B, K)
+            z, log odds of y = 1.
+        y : Tensor of shape (B, K), float
+            0, 1 or NaN (not known).
+
+        Returns
+        -------
+        Tensor of shape (B,)
+        """
+        known = ~y.isnan()
+        # Not NaN times 0: its gradient would be NaN.
+        each = F.binary_cross_entropy_with_logits(logits, y.nan_to_num(), reduction="none")
+        return (each * known) @ logits.new_tensor(self.weights)  # (B,)
+
+
 class EntireSpaceLoss(nn.Module):
     """Cross-entropy of each stage of a funnel over all rows (Ma et al. 2018, equation 3).
 
@@ -387,6 +442,9 @@ class EntireSpaceLoss(nn.Module):
     >>> loss(torch.zeros(3, 2), y)  # log 2 + log 4, log 2 + log 4/3, log 2
     tensor([2.0794, 0.9808, 0.6931])
     """
+
+    is_proper = True
+    is_nested = True
 
     def __init__(self, weights: Sequence[float]):
         super().__init__()

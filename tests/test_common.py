@@ -3,6 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks as sklearn_checks
 
+from sk_adrec import FMClassifier
 from sk_adrec.utils import all_estimators
 from sk_adrec.utils._check_cases import default_instance, with_params
 from sk_adrec.utils.estimator_checks import estimator_kind, parametrize_with_checks, yield_checks
@@ -51,7 +52,8 @@ def expected_failures(estimator):
 def instances(**params):
     """One instance of every public estimator, with those of `params` set that it has."""
     for name, Estimator in all_estimators():
-        yield with_params(default_instance(Estimator), **params, **COLUMNS.get(name, {}))
+        estimator = default_instance(Estimator, inside=FMClassifier())
+        yield with_params(estimator, **params, **COLUMNS.get(name, {}))
 
 
 @sklearn_checks(

@@ -194,7 +194,7 @@ class TopKCurveDisplay:
             list(estimators.values()), X, y, sample_weight, ks[-1], recommend_params
         )
         if any(case.is_empty for case in cases):
-            warn_all_seen("the curves are 0", stacklevel=3)
+            warn_all_seen("the curves are 0")
             table = pd.DataFrame(0.0, index=pd.Index(ks, name="k"), columns=list(estimators))
             return cls(table, metric=metric, n_rows=0).plot(ax=ax)
         return cls._from_cases(dict(zip(estimators, cases)), metric, ks, "skip").plot(ax=ax)
@@ -214,7 +214,7 @@ class TopKCurveDisplay:
                 "estimators that read different columns of users apart"
             )
         if not n_rows[name]:
-            warn_undefined(f"{metric} at {ks[0]} to {ks[-1]}", stacklevel=4)
+            warn_undefined(f"{metric} at {ks[0]} to {ks[-1]}")
         table = pd.DataFrame(curves, index=pd.Index(ks, name="k"))
         return cls(table, metric=metric, n_rows=n_rows[name])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy.special import entr, xlogy
 from sklearn.exceptions import UndefinedMetricWarning
 
 from .._validation import check_choice, check_number
+from .._warnings import warn
 from ._checks import check_probabilities, check_weights, is_positive
 
 
@@ -234,5 +233,5 @@ def _check(y_true, y_prob, sample_weight, pos_label):
 
 def _undefined(metric: str, cause: str) -> float:
     message = f"{metric} is undefined: y_true {cause}. Pass rows of both classes."
-    warnings.warn(message, UndefinedMetricWarning, stacklevel=3)
+    warn(message, UndefinedMetricWarning)
     return float("nan")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from .._warnings import warn
 from ._checks import check_weights
 from ._hits import Items, check_same_kind, positions_in, read_items, read_recommended
 
@@ -158,10 +157,9 @@ def novelty_at_k(recommended, past, k=10, *, sample_weight=None):
     mean = np.bincount(rows, bits[top.codes[present]], len(shown)) / np.maximum(shown, 1)
     counted = (shown > 0) if weight is None else weight * (shown > 0)
     if not counted.any():
-        warnings.warn(
+        warn(
             "novelty is undefined: no row of positive weight holds a recommendation",
             UndefinedMetricWarning,
-            stacklevel=2,
         )
         return float("nan")
     return float(np.average(mean, weights=counted))

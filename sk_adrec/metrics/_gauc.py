@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from .._warnings import warn
 from ._checks import check_scores, check_weights, group_codes, is_positive, sort_by_group
 
 
@@ -103,11 +102,10 @@ def gauc_score(y_true, y_score, groups, *, sample_weight=None, pos_label=None):
     w_neg = np.bincount(codes[known], _class_weight(~positive, weight)[known], len(values))
     usable = (w_pos > 0) & (w_neg > 0)
     if not usable.any():
-        warnings.warn(
+        warn(
             f"GAUC is undefined: none of the {len(values)} groups holds rows of both classes. Pass "
             "more rows, or coarser groups.",
             UndefinedMetricWarning,
-            stacklevel=2,
         )
         return float("nan")
     rows = np.flatnonzero(known & usable[codes])

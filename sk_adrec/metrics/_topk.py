@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
 from .._validation import check_choice
+from .._warnings import warn
 from ._checks import check_weights
 from ._hits import Hits, find_hits
 
@@ -339,7 +339,7 @@ def topk_score(metric, recommended, relevant, k=10, sample_weight=None, empty="s
     hits = find_hits(recommended, relevant, k)
     counted = row_weights(hits, sample_weight, empty)
     if not counted.any():
-        warn_undefined(f"{metric} at {k}", stacklevel=4)
+        warn_undefined(f"{metric} at {k}")
     return average(metric, hits, k, counted)
 
 
@@ -351,13 +351,12 @@ def row_weights(hits: Hits, sample_weight, empty: str) -> np.ndarray:
     return counted * (hits.n_relevant > 0) if empty == "skip" else counted
 
 
-def warn_undefined(what: str, stacklevel: int) -> None:
+def warn_undefined(what: str) -> None:
     """Warn that no row counts."""
-    warnings.warn(
+    warn(
         f"{what} is undefined: no row of positive weight has a relevant item. Pass rows that have, "
         'or empty="zero".',
         UndefinedMetricWarning,
-        stacklevel=stacklevel,
     )
 
 

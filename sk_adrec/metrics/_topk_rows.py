@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 
 from .._validation import read_column
+from .._warnings import warn
 from ._checks import check_weights, group_codes
 from ._hits import Items, read_items
 
@@ -70,13 +70,12 @@ def recommend_for_rows(
     ]
 
 
-def warn_all_seen(what: str, stacklevel: int) -> None:
+def warn_all_seen(what: str) -> None:
     """Warn that there is nothing to find in the rows."""
-    warnings.warn(
+    warn(
         f"{what}: X holds no pair of user and item that fit has not seen. Pass rows that were held "
         "out, or exclude_seen=False.",
         UndefinedMetricWarning,
-        stacklevel=stacklevel,
     )
 
 

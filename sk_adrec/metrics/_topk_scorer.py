@@ -106,7 +106,7 @@ class _TopKScorer(WeightedScorer):
             [estimator], X, y, sample_weight, self.k, self.recommend_params
         )
         if case.is_empty:
-            warn_all_seen("score is 0", stacklevel=3)
+            warn_all_seen("score is 0")
             return 0.0
         return topk_score(self.metric, case.recommended, case.relevant, self.k, case.weight)
 

@@ -145,7 +145,7 @@ def user_codes(X, user, groups):
     return np.where(codes >= 0, rank[codes], -1).astype(np.int64), len(values)
 
 
-def read_times(X, time) -> np.ndarray:
+def row_times(X, time) -> np.ndarray:
     """The column of times, shape (n_samples,): int64, float64 or datetime64 (in UTC).
 
     Raises

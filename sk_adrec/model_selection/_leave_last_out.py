@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._validation import check_number
-from ._base import BaseSplitter, order_within_users, read_times, user_codes
+from ._base import BaseSplitter, order_within_users, row_times, user_codes
 
 
 class LeaveLastOut(BaseSplitter):
@@ -86,7 +86,7 @@ class LeaveLastOut(BaseSplitter):
     def _masks(self, X, groups, n_splits):
         check_number("n_last", self.n_last, 1, integer=True)
         codes, n_users = user_codes(X, self.user, groups)
-        times = None if self.time is None else read_times(X, self.time)
+        times = None if self.time is None else row_times(X, self.time)
         before, after = order_within_users(codes, n_users, times)
         for later in range((n_splits - 1) * self.n_last, -1, -self.n_last):
             # Users that keep a past when all from the test rows on is gone.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 
 import numpy as np
 import pandas as pd
 
-from ._base import BaseSplitter, read_times
+from .._warnings import warn
+from ._base import BaseSplitter, row_times
 
 
 class TimeSplit(BaseSplitter):
@@ -89,12 +89,8 @@ class TimeSplit(BaseSplitter):
 
     def _masks(self, X, groups, n_splits):
         if groups is not None:
-            warnings.warn(
-                "TimeSplit does not look at groups: all users are cut at the same time",
-                UserWarning,
-                stacklevel=3,
-            )
-        times = read_times(X, self.time)
+            warn("TimeSplit does not look at groups: all users are cut at the same time")
+        times = row_times(X, self.time)
         end = times.max()
         if self.test_size is None:
             size = (end - times.min()) / (n_splits + 1)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._validation import check_number
-from ._base import BaseSplitter, order_within_users, read_times, user_codes
+from ._base import BaseSplitter, order_within_users, row_times, user_codes
 
 
 class UserSplit(BaseSplitter):
@@ -83,7 +83,7 @@ class UserSplit(BaseSplitter):
             raise ValueError(
                 f"n_splits must be at most the number of users, {n_users}, got {n_splits}"
             )
-        times = None if self.time is None else read_times(X, self.time)
+        times = None if self.time is None else row_times(X, self.time)
         before, after = order_within_users(codes, n_users, times)
         asked = (codes >= 0) & (before >= self._n_first(before + after + 1))
         part = check_random_state(self.random_state).permutation(n_users) % n_splits

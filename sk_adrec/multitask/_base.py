@@ -1,71 +1,87 @@
-"""What all multi-task models share: the stages of a funnel, their loss and probabilities."""
+"""What all multi-task models share: targets of several columns, their loss and probabilities."""
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import pairwise
+from abc import abstractmethod
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit, log_expit, logit
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
+from .._hyperparameters import KW_ONLY, Rule, hyperparameters
 from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
-from ..losses import EntireSpaceLoss
-from ._target import (
-    column_names,
-    funnel_labels,
-    labels_to_columns,
-    read_target,
-    stage_rates,
-    warn_of_selective_labels,
-)
+from ._relations import Funnel, Relation, funnel_names
+from ._target import labels_to_columns
 
 
+def _check_loss_weights(name, value):
+    if isinstance(value, str):
+        check_choice(name, value, ("balanced",))
+    elif value is not None:
+        for weight in value:
+            check_number(f"each weight in {name}", weight, 0)
+        if not any(value):
+            raise ValueError(
+                f"{name} must have a weight above 0, got {value!r}: nothing would be learned"
+            )
+
+
+@hyperparameters
 class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
-    """One row per impression; the module returns K logits per row, shape (B, K).
+    """One row per impression, K tasks; the module returns log odds of shape (B, K).
 
-    Column k holds the log odds of stage k for rows that have reached the stage before it. A
-    subclass declares these hyper-parameters besides the base's: stages, on_inconsistent,
-    loss_weights. A module may name its ``output_biases``, a parameter for each stage that is added
-    to every logit of it: after training they are set such that the training rows' mean probability
-    of each stage is its rate.
+    What these are of, and what y may be, says the relation of the tasks, see
+    :mod:`sk_adrec.multitask._relations`. A module may name its ``output_biases``, a parameter for
+    each task that is added to every logit of it: after training they are set such that the training
+    rows' mean probability of each task is its rate.
+
+    Parameters
+    ----------
+    loss_weights : "balanced" or array-like of shape (n_tasks,)
+        Weight of each task's cross-entropy in the loss. None weighs them alike: then the frequent
+        task decides what the shared vectors learn, and when the training stops. "balanced" divides
+        each by that of its base rate (the first task keeps weight 1): set it, or a larger last
+        weight, where one is many times rarer than another.
 
     Attributes
     ----------
     classes_ : ndarray
-        For a target of columns ``arange(n_stages_)``; for labels the sorted labels.
-    n_stages_ : int
+        For a target of columns ``arange(n_tasks_)``, for labels the labels, sorted:
+        `predict_proba` has a column for each.
+    n_tasks_ : int
         K.
-    stage_names_ : list of str
+    task_names_ : list of str
         The columns of y, or the labels after the first.
     """
+
+    _: KW_ONLY
+    loss_weights: Annotated[Any, Rule(_check_loss_weights, "")] = None
+
+    @property
+    @abstractmethod
+    def _relation(self) -> Relation:
+        """How the tasks go together, by the hyper-parameters."""
 
     # ---- target --------------------------------------------------------------------------
 
     def _check_rows(self, X, y, sample_weight, *, reset):
         if reset:
-            self._columns_of_y = column_names(y, self.stages)
+            self._columns_of_y = self._relation.columns(y)
         return super()._check_rows(X, y, sample_weight, reset=reset)
 
     def _check_target(self, y):
-        y = read_target(y, self._columns_of_y, self.on_inconsistent)
-        if y.ndim == 1 and self._columns_of_y is not None:
-            raise ValueError(
-                f"y must have the columns of fit, {self._columns_of_y}, got one label per row: "
-                "funnel_target converts"
-            )
-        return y
+        return self._relation.read(y, self._columns_of_y)
 
     def _encode_target(self, y, weight, *, reset):
-        # In a first partial_fit `classes_` is given, the stages are not known yet.
-        first = not hasattr(self, "n_stages_")
+        # In a first partial_fit `classes_` is given, the tasks are not known yet.
+        first = not hasattr(self, "task_names_")
         if first:
-            self._learn_stages(y, reset)
+            self._learn_tasks(y, reset)
         if self._labels is not None:
             unseen = np.setdiff1d(y, self._labels)
             if len(unseen):
@@ -74,12 +90,11 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
                 )
             y = labels_to_columns(y, self._labels)
         if first and reset:
-            self._check_that_stages_vary(y)
-            warn_of_selective_labels(y, self.stage_names_)
-        return y.astype(self.dtype)
+            self._relation.check(y, self.task_names_)
+        return y.astype(self._dtype)
 
-    def _learn_stages(self, y, reset):
-        """Set classes_, n_stages_, stage_names_, and _labels: in funnel order, None for columns."""
+    def _learn_tasks(self, y, reset):
+        """Set classes_, n_tasks_, task_names_, and _labels: in order, None for columns."""
         names = self._columns_of_y
         if names is not None:
             classes = np.arange(len(names))
@@ -92,7 +107,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         else:
             if reset:
                 self.classes_ = np.unique(y)
-            self._labels = funnel_labels(self.classes_, self.stages)
+            self._labels = self._relation.order(self.classes_, y)
             self.classes_ = np.sort(self._labels)
             names = self._labels[1:].tolist()
             if not names:
@@ -100,80 +115,40 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
                     f"y must have two classes, got one class: {self.classes_.tolist()[0]!r} in all "
                     f"{len(y)} rows of positive weight"
                 )
-        self.n_stages_ = len(names)
-        self.stage_names_ = [str(name) for name in names]
-        weights = self._given_weights()
-        if weights is not None and len(weights) != self.n_stages_:
+        self.n_tasks_ = len(names)
+        self.task_names_ = [str(name) for name in names]
+        weights = None if isinstance(self.loss_weights, str) else self.loss_weights
+        if weights is not None and len(weights) != self.n_tasks_:
             raise ValueError(
-                f"loss_weights must have one weight for each of the {self.n_stages_} stages "
-                f"{self.stage_names_}, got {self.loss_weights!r}"
+                f"loss_weights must have one weight for each of the {self.n_tasks_} "
+                f"{self._relation.noun}s {self.task_names_}, got {self.loss_weights!r}"
             )
 
-    def _check_that_stages_vary(self, y):
-        for k, name in enumerate(self.stage_names_):
-            known = y[~np.isnan(y[:, k]), k]
-            if not len(known):
-                raise ValueError(f"stage {name!r} of y is NaN in all rows: leave it out")
-            # Of later stages a part of the rows may lack the 1: what is learned is their rarity.
-            if k == 0 and known.min() == known.max():
-                raise ValueError(
-                    f"y must have two classes in its first stage, {name!r}, got one class: "
-                    f"{known[0]:g} in all {len(known)} rows where it is known"
-                )
-
     def _split(self, y, random_state, *, explicit):
-        # By the last stage known to be reached, so that both parts have their share of each.
-        if y.ndim == 1:
-            y = labels_to_columns(y, funnel_labels(np.unique(y), self.stages))
-        y = np.nansum(y, axis=1)
-        return super()._split(y, random_state, explicit=explicit)
+        return super()._split(self._relation.strata(y), random_state, explicit=explicit)
 
     # ---- training ------------------------------------------------------------------------
 
-    def _check_params(self):
-        super()._check_params()
-        check_choice("on_inconsistent", self.on_inconsistent, ("raise", "fix"))
-        if isinstance(self.loss_weights, str):
-            check_choice("loss_weights", self.loss_weights, ("balanced",))
-        weights = self._given_weights()
-        for weight in () if weights is None else weights:
-            check_number("each weight in loss_weights", weight, 0)
-        if weights is not None and not any(weights):
-            raise ValueError(
-                f"loss_weights must have a weight above 0, got {self.loss_weights!r}: nothing "
-                "would be learned"
-            )
-
-    def _given_weights(self):
-        """The weights if they are numbers; None if they follow from the data."""
-        return None if isinstance(self.loss_weights, str) else self.loss_weights
-
-    def _make_loss(self):
+    def _make_loss(self, task):
         weights = self.loss_weights
         if weights is None:
-            weights = [1.0] * self.n_stages_
+            weights = [1.0] * self.n_tasks_
         elif isinstance(weights, str):
-            rates = np.cumprod(expit(self._prior_of_fit))
+            rates = self._relation.probabilities(task.schema.prior[None])[0]
             entropy = -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
             weights = entropy[0] / entropy
-        return EntireSpaceLoss(weights)
+        return self._relation.loss(weights)
 
-    def _prior(self, y, weight):
-        rates = np.nan_to_num(stage_rates(y, weight), nan=0.5)
-        return logit(rates)
+    def _prior_of(self, y, weight):
+        return self._relation.log_odds(y, weight)
 
-    def _validation_metrics(self):
-        metrics = []
-        for k, (given, reached) in enumerate(self._funnel_names()):
-            metrics.append((f"{given}_auc", partial(_auc_given, k=k)))
-            if reached != given:
-                metrics.append((f"{reached}_auc", partial(_auc_reached, k=k)))
-        return metrics
+    def _validation_metrics(self, task):
+        return self._relation.metrics(self.task_names_)
 
-    def _judge(self, valid_rows):
-        y, weight = valid_rows.labels
-        constant = torch.from_numpy(np.tile(self._prior(y, weight), (len(y), 1)))
-        base = self._make_loss()(constant, torch.from_numpy(y)).numpy()
+    def _judge(self, task):
+        y, weight = task.valid.labels
+        constant = torch.from_numpy(np.tile(self._prior_of(y, weight), (len(y), 1)))
+        base = self._make_loss(task)(constant, torch.from_numpy(y)).numpy()
         warn_if_worse_than_constant(
             -max(self.validation_scores_), float(np.average(base, weights=weight))
         )
@@ -181,7 +156,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
     # ---- predictions ---------------------------------------------------------------------
 
     def predict_proba(self, X):
-        """Probabilities of the stages, or of the labels, by the target of `fit`.
+        """Probabilities of the tasks, or of the labels, by the target of `fit`.
 
         Parameters
         ----------
@@ -190,13 +165,14 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_stages) or (n_samples, n_classes)
-            After a target of columns: the probability that a row reaches each stage, pCTR and
-            pCTCVR for clicks and conversions; it never rises from one column to the next. After
-            labels: the probability of each label, in the order of ``classes_``; rows sum to 1.
+        ndarray of shape (n_samples, n_tasks) or (n_samples, n_classes)
+            After a target of columns: the probability of each task; in a funnel that a row reaches
+            each stage, pCTR and pCTCVR for clicks and conversions, which never rises from one
+            column to the next. After labels: the probability of each label, in the order of
+            ``classes_``; rows sum to 1.
         """
         logits = self._forward(X)
-        reached = np.cumprod(expit(logits), axis=1)
+        reached = self._relation.probabilities(logits)
         if self._labels is None:
             return reached
         before = np.column_stack([np.ones_like(reached[:, 0]), reached[:, :-1]])
@@ -205,7 +181,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         return p[:, np.argsort(self._labels)]
 
     def predict(self, X):
-        """The stages that are more probably reached than not, or the most probable label.
+        """The tasks whose 1 is more probable than their 0, or the most probable label.
 
         Where conversions are rare these are never the likelier outcome: use `predict_proba`.
 
@@ -216,7 +192,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_stages), 0 or 1, or (n_samples,)
+        ndarray of shape (n_samples, n_tasks), 0 or 1, or (n_samples,)
             As the target of `fit` was: columns or labels.
         """
         p = self.predict_proba(X)
@@ -234,22 +210,32 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
 
         Returns
         -------
-        DataFrame of shape (n_samples, 2 * n_stages - 1)
+        DataFrame of shape (n_samples, 2 * n_tasks - 1)
             Of two stages: ``ctr``, ``cvr`` = P(conversion | click) and ``ctcvr`` = ctr cvr. Of
             one: ``ctr``. Of more, named "click", "cart", "purchase": ``p_click``,
             ``p_cart_given_click``, ``p_cart``, ``p_purchase_given_cart``, ``p_purchase``. With
             the index of X where it has one.
+
+        Raises
+        ------
+        ValueError
+            If the tasks are no funnel.
         """
+        if not isinstance(self._relation, Funnel):
+            raise ValueError(
+                "predict_funnel needs stages that follow each other, and these tasks are "
+                "independent: predict_proba has their probabilities"
+            )
         given = expit(self._forward(X))
         reached = np.cumprod(given, axis=1)
         columns = {}
-        for k, (given_name, reached_name) in enumerate(self._funnel_names()):
+        for k, (given_name, reached_name) in enumerate(funnel_names(self.task_names_)):
             columns[given_name] = given[:, k]
             columns[reached_name] = reached[:, k]
         return pd.DataFrame(columns, index=X.index if isinstance(X, pd.DataFrame) else None)
 
     def score(self, X, y, sample_weight=None):
-        """The share of rows whose stages are all predicted right: accuracy.
+        """The share of rows whose tasks are all predicted right: accuracy.
 
         Rare conversions hardly move it: select models by
         :func:`~sk_adrec.metrics.make_funnel_scorer`.
@@ -258,8 +244,8 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         ----------
         X : data frame or ndarray of shape (n_samples, n_features)
             Raw rows that fit has not seen.
-        y : array-like of shape (n_samples, n_stages) or (n_samples,)
-            As in fit. Stages that are not known (NaN) are not counted against a prediction.
+        y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+            As in fit. Tasks that are not known (NaN) are not counted against a prediction.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row, not negative.
 
@@ -270,7 +256,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         Raises
         ------
         ValueError
-            If no stage is known in any row, or y is not as in fit.
+            If no task is known in any row, or y is not as in fit.
         """
         check_is_fitted(self)
         if self._labels is not None:
@@ -280,32 +266,5 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         right = (self.predict(X) == y) | np.isnan(y)
         known = ~np.isnan(y).all(axis=1) & (weight > 0)
         if not known.any():
-            raise ValueError("y must hold a known stage in some row, got NaN only")
+            raise ValueError(f"y must hold a known {self._relation.noun} in some row, got NaN only")
         return float(np.average(right[known].all(axis=1), weights=weight[known]))
-
-    def _funnel_names(self):
-        """For each stage the names of P(stage | the one before) and of P(stage)."""
-        names = self.stage_names_
-        if self.n_stages_ <= 2:
-            return [("ctr", "ctr"), ("cvr", "ctcvr")][: self.n_stages_]
-        later = [(f"p_{b}_given_{a}", f"p_{b}") for a, b in pairwise(names)]
-        return [(f"p_{names[0]}", f"p_{names[0]}"), *later]
-
-
-def _auc_given(logits, y, weight, *, k):
-    """AUC of P(stage k | the one before) on the rows that reached the one before."""
-    rows = np.ones(len(y), dtype=bool) if k == 0 else y[:, k - 1] == 1
-    return _auc(logits[rows, k], y[rows, k], weight[rows])
-
-
-def _auc_reached(logits, y, weight, *, k):
-    """AUC of P(stage k) on all rows."""
-    return _auc(log_expit(logits[:, : k + 1]).sum(axis=1), y[:, k], weight)
-
-
-def _auc(score, y, weight):
-    known = ~np.isnan(y)
-    y = y[known]
-    if not 0 < y.sum() < len(y):
-        return np.nan
-    return roc_auc_score(y, score[known], sample_weight=weight[known])

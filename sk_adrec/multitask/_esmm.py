@@ -3,15 +3,16 @@ Approach for Estimating Post-Click Conversion Rate", SIGIR 2018)."""
 
 from __future__ import annotations
 
-import torch
+from typing import Annotated, Any
+
 from torch import Tensor, nn
 
-from .._validation import check_choice, check_dims, check_number
-from ..nn import MLP, Batch, FieldInputs
-from ..nn.mlp import ACTIVATIONS
+from .._hyperparameters import KW_ONLY, Activation, Count, Rule, Share, hyperparameters, one_of
+from .._validation import check_dims
+from ..nn import Batch, FieldInputs, Towers
 from ..preprocessing._encoded import Schema
-from ..utils._docs import shared_docs
 from ._base import BaseMultiTask
+from ._relations import Funnel
 
 #: Standard deviation of a new embedding. On synthetic logs of seeds of their own pCVR comes nearer
 #: to the truth than with nn.embedding.INIT_STD: towers learn more from vectors that differ early.
@@ -33,23 +34,28 @@ class ESMM(nn.Module):
     def __init__(self, schema: Schema, d: int, hidden_dims, activation: str, dropout: float):
         super().__init__()
         self.inputs = FieldInputs(schema, d, std=INIT_STD)
-        self.towers = nn.ModuleList(
-            MLP(self.inputs.out_dim, dims, activation=activation, dropout=dropout, out_dim=1)
-            for dims in hidden_dims
+        self.towers = Towers(
+            self.inputs.out_dim, hidden_dims, schema.prior, activation=activation, dropout=dropout
         )
-        for bias, log_odds in zip(self.output_biases, torch.as_tensor(schema.prior)):
-            nn.init.constant_(bias, float(log_odds))
 
     @property
     def output_biases(self):
-        return [[*tower.parameters()][-1] for tower in self.towers]
+        return self.towers.output_biases
 
     def forward(self, batch: Batch) -> Tensor:
-        x = self.inputs(batch)  # (B, D)
-        return torch.cat([tower(x) for tower in self.towers], 1)  # (B, K)
+        return self.towers(self.inputs(batch))  # (B, K)
 
 
-@shared_docs
+def _per_tower(dims) -> bool:
+    return isinstance(dims, (tuple, list)) and any(isinstance(d, (tuple, list)) for d in dims)
+
+
+def _check_hidden_dims(name, value):
+    for dims in value if _per_tower(value) else [value]:
+        check_dims(name, dims)
+
+
+@hyperparameters
 class ESMMEstimator(BaseMultiTask):
     """Click and conversion probability of every impression, learned from all impressions.
 
@@ -61,45 +67,22 @@ class ESMMEstimator(BaseMultiTask):
 
     Parameters
     ----------
-    %(embedding_dim)s
-    hidden_dims : tuple of int, or tuple of such tuples, default=(128, 64)
+    hidden_dims
         Widths of the hidden layers of each tower, or for each stage its own:
         ``((256, 128), (64,))``. Give the rarer stage the smaller tower when it overfits.
-    %(activation)s
-    %(dropout)s
-    stages : array-like, default=None
+    stages : array-like
         For a target of columns: which columns of a data frame are the stages, in funnel order, or
         the names of an array's columns. For labels: all labels in funnel order, that of no stage
         first. None takes the columns as they are, and the labels that occur in sorted order. Set
         it where the order is not the alphabet's, or where a fold may lack the last stage.
-    on_inconsistent : {"raise", "fix"}, default="raise"
+    on_inconsistent
         A row with a 1 in a later stage and a 0 in an earlier one raises; "fix" sets the earlier
         one to 1. Look at such rows before you fix them.
-    loss_weights : "balanced" or array-like of shape (n_stages,), default=None
+    loss_weights : "balanced" or array-like of shape (n_stages,)
         Weight of each stage's cross-entropy in the loss. None weighs them alike, as the paper
         does: then the frequent stage decides what the shared vectors learn, and when the training
         stops. "balanced" divides each by that of its base rate (the first stage keeps weight 1):
         set it, or a larger last weight, where conversions are many times rarer than clicks.
-    %(categorical_features)s
-    %(share_vocabulary)s
-    %(min_frequency)s
-    %(id_dropout)s
-    %(max_len)s
-    %(l2)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
 
     Attributes
     ----------
@@ -110,7 +93,6 @@ class ESMMEstimator(BaseMultiTask):
         Stages after the impression.
     stage_names_ : list of str
         Their names: the columns of y, or the labels after the first.
-    %(torch)s
 
     See Also
     --------
@@ -157,84 +139,36 @@ class ESMMEstimator(BaseMultiTask):
     True
     """
 
-    def __init__(
-        self,
-        embedding_dim=16,
-        *,
-        hidden_dims=(128, 64),
-        activation="relu",
-        dropout=0.0,
-        stages=None,
-        on_inconsistent="raise",
-        loss_weights=None,
-        categorical_features="from_dtype",
-        share_vocabulary=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        max_len=50,
-        l2=0.0,
-        optimizer="auto",
-        lr=3e-3,
-        batch_size="auto",
-        max_epochs=10,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.hidden_dims = hidden_dims
-        self.activation = activation
-        self.dropout = dropout
-        self.stages = stages
-        self.on_inconsistent = on_inconsistent
-        self.loss_weights = loss_weights
-        self.categorical_features = categorical_features
-        self.share_vocabulary = share_vocabulary
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.max_len = max_len
-        self.l2 = l2
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
+    embedding_dim: Count = 16
+    _: KW_ONLY
+    hidden_dims: Annotated[
+        Any, Rule(_check_hidden_dims, "tuple of int, or tuple of such tuples")
+    ] = (128, 64)
+    activation: Activation = "relu"
+    dropout: Share = 0.0
+    stages: Any = None
+    on_inconsistent: Annotated[str, one_of("raise", "fix")] = "raise"
 
-    def _check_params(self):
-        super()._check_params()
-        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
-        for dims in self.hidden_dims if self._has_dims_per_tower() else [self.hidden_dims]:
-            check_dims("hidden_dims", dims)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_number("dropout", self.dropout, 0, 1)
+    @property
+    def _relation(self):
+        return Funnel(self.stages, self.on_inconsistent)
 
     def _build_module(self, schema):
-        dims = (
-            self.hidden_dims if self._has_dims_per_tower() else [self.hidden_dims] * self.n_stages_
-        )
-        if len(dims) != self.n_stages_:
+        dims, K = self.hidden_dims, len(schema.prior)
+        dims = dims if _per_tower(dims) else [dims] * K
+        if len(dims) != K:
             raise ValueError(
                 f"hidden_dims must be one tuple of widths for all towers or one for each of the "
-                f"{self.n_stages_} stages {self.stage_names_}, got {self.hidden_dims!r}"
+                f"{K} stages {self.stage_names_}, got {self.hidden_dims!r}"
             )
         return ESMM(schema, self.embedding_dim, dims, self.activation, self.dropout)
 
-    def _has_dims_per_tower(self):
-        dims = self.hidden_dims
-        return isinstance(dims, (tuple, list)) and any(isinstance(d, (tuple, list)) for d in dims)
+    @property
+    def n_stages_(self):
+        """Stages after the impression."""
+        return self.n_tasks_
+
+    @property
+    def stage_names_(self):
+        """Names of the stages."""
+        return self.task_names_

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from .._target import check_target
 from .._validation import check_choice, is_frame
+from .._warnings import warn
 
 
 def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
@@ -59,9 +58,10 @@ def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
     check_choice("to", to, ("label", "columns"))
     check_choice("on_inconsistent", on_inconsistent, ("raise", "fix"))
     names = column_names(y, stages)
-    y = read_target(y, names, on_inconsistent)
+    y = read_target(y, names, nested=on_inconsistent)
     if names is None:
         labels = funnel_labels(np.unique(y), stages)
+        warn_of_assumed_order(labels, stages)
         y = labels_to_columns(y, labels)
     if to == "columns":
         return y if np.isnan(y).any() else y.astype(np.int64)
@@ -80,8 +80,10 @@ def is_columns(y) -> bool:
     return len(shape) == 2 and shape[1] > 1
 
 
-def column_names(y, stages) -> list | None:
+def column_names(y, stages, noun: str = "stage") -> list | None:
     """The names of a target's columns in funnel order; None for labels.
+
+    Columns without names are called by the `noun` and their number.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def column_names(y, stages) -> list | None:
         return columns if stages is None else list(stages)
     n_columns = np.shape(y)[1]
     if stages is None:
-        return [f"stage_{k + 1}" for k in range(n_columns)]
+        return [f"{noun}_{k + 1}" for k in range(n_columns)]
     if len(stages) != n_columns:
         raise ValueError(
             f"stages must name the {n_columns} columns of y in funnel order, got {list(stages)}"
@@ -111,18 +113,25 @@ def column_names(y, stages) -> list | None:
     return list(stages)
 
 
-def read_target(y, names, on_inconsistent) -> np.ndarray:
-    """Labels of shape (n,), or float64 columns of 0, 1 and NaN, nested, of shape (n, K).
+def read_target(y, names, nested: str | None) -> np.ndarray:
+    """Labels of shape (n,), or float64 columns of 0, 1 and NaN of shape (n, K).
 
     Parameters
     ----------
     y : array-like or data frame
     names : list or None
         As :func:`column_names` returns it, for this target or for that of `fit`.
-    on_inconsistent : {"raise", "fix"}
+    nested : {"raise", "fix"} or None
+        What becomes of a 1 after a 0, in a funnel; None where columns may hold what they like.
     """
     if not is_columns(y):
-        return check_target(y)
+        y = check_target(y)
+        if names is not None:
+            raise ValueError(
+                f"y must have the columns of fit, {names}, got one label per row: "
+                "funnel_target converts"
+            )
+        return y
     if names is None:
         raise ValueError(
             f"y must be one label per row, as in fit, got {np.shape(y)[1]} columns: "
@@ -130,7 +139,7 @@ def read_target(y, names, on_inconsistent) -> np.ndarray:
         )
     columns = _as_floats(y, names)
     _check_values(columns, names)
-    return _nested(columns, names, on_inconsistent)
+    return columns if nested is None else _nested(columns, names, nested)
 
 
 def _as_floats(y, names) -> np.ndarray:
@@ -199,13 +208,6 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
         If `stages` lacks one of the classes, or names one twice.
     """
     if stages is None:
-        if len(classes) > 2 and classes.dtype.kind in "OUS":
-            warnings.warn(
-                f"y holds text without an order of its own, so the funnel was taken to be "
-                f"{' -> '.join(classes.tolist())}. Set stages to the labels in funnel order.",
-                UserWarning,
-                stacklevel=6,
-            )
         return classes
     labels = np.asarray(stages)
     if len(np.unique(labels)) != len(labels):
@@ -218,6 +220,15 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
             "the sorted labels, so number the stages yourself (funnel_target does)"
         )
     return labels
+
+
+def warn_of_assumed_order(labels: np.ndarray, stages) -> None:
+    """Warn where the funnel is the alphabet's: text, and no `stages` that give its order."""
+    if stages is None and len(labels) > 2 and labels.dtype.kind in "OUS":
+        warn(
+            f"y holds text without an order of its own, so the funnel was taken to be "
+            f"{' -> '.join(labels.tolist())}. Set stages to the labels in funnel order.",
+        )
 
 
 def labels_to_columns(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -274,9 +285,7 @@ def warn_of_selective_labels(y: np.ndarray, names) -> None:
             )
         else:
             continue
-        warnings.warn(
+        warn(
             f"{name!r} is {found}, for the loss leaves unknown labels out, and the rest must be a "
             f"fair sample of all rows.",
-            UserWarning,
-            stacklevel=5,
         )

@@ -8,6 +8,8 @@ Blocks take and return tensors; nothing here knows scikit-learn.
 from .attention import LocalActivationUnit, softmax_of_lists
 from .batch import Batch, Lists
 from .embedding import FusedEmbedding
+from .events import EventInputs
+from .head import LogOdds, Towers
 from .inputs import FieldInputs
 from .mlp import MLP, Dice
 from .optim import RowSparseAdam
@@ -18,12 +20,15 @@ __all__ = [
     "MLP",
     "Batch",
     "Dice",
+    "EventInputs",
     "FieldInputs",
     "FusedEmbedding",
     "Lists",
     "LocalActivationUnit",
+    "LogOdds",
     "PackedLists",
     "RowSparseAdam",
+    "Towers",
     "gather_rows",
     "softmax_of_lists",
     "sparse_matmul",

@@ -26,6 +26,9 @@ class FusedEmbedding(nn.Module):
         Vocabulary -> number of its codes, 0 (padding, missing) and 1 (unknown) included.
     d : int
         Width of a row.
+    n_weights : int, default=0
+        Numbers at the end of each row, d among them, that are no part of the embedding: weights of
+        the id alone. They start at zero.
     std : float, default=0.01
         Standard deviation of the initial values. Raise it where a model starts from products of
         embeddings, whose gradients vanish at 0.
@@ -62,9 +65,11 @@ class FusedEmbedding(nn.Module):
             [2., 2.]])
     """
 
-    def __init__(self, cardinalities: Mapping[str, int], d: int, std: float = INIT_STD):
+    def __init__(
+        self, cardinalities: Mapping[str, int], d: int, std: float = INIT_STD, n_weights: int = 0
+    ):
         super().__init__()
-        self.d, self.std, self.sparse_grad = d, std, True
+        self.d, self.std, self.n_weights, self.sparse_grad = d, std, n_weights, True
         self.cardinalities = dict(cardinalities)
         self.offsets = _offsets(self.cardinalities)
         self.weight = nn.Parameter(self._new_rows(self.cardinalities))
@@ -74,6 +79,7 @@ class FusedEmbedding(nn.Module):
         for offset, size in zip(_offsets(cardinalities).values(), cardinalities.values()):
             if size:
                 weight[offset] = 0.0
+        weight[:, self.d - self.n_weights :] = 0.0
         return weight
 
     def index(self, vocabulary: str, codes: Tensor) -> Tensor:
@@ -156,6 +162,21 @@ class FusedEmbedding(nn.Module):
         """
         offset = self.offsets[vocabulary]
         return self.weight.detach()[offset : offset + self.cardinalities[vocabulary]]
+
+    def vectors_of(self, vocabulary: str) -> Tensor:
+        """The embeddings of one vocabulary.
+
+        Parameters
+        ----------
+        vocabulary : str
+            One of `cardinalities`.
+
+        Returns
+        -------
+        Tensor of shape (cardinality, d - n_weights)
+            A view without gradient.
+        """
+        return self.rows_of(vocabulary)[:, : self.d - self.n_weights]
 
     @torch.no_grad()
     def grow(self, cardinalities: Mapping[str, int]) -> Callable[..., Tensor]:

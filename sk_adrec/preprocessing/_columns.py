@@ -76,7 +76,7 @@ class Table:
             dtype = self.data[:, position].dtype
         return f"Column {self.names[position]!r} (dtype {dtype})"
 
-    def small_columns(self) -> Iterable[Sequence[Any]]:
+    def columns_as_objects(self) -> Iterable[Sequence[Any]]:
         """The values of each column as Python objects: cheapest for a few rows."""
         if isinstance(self.data, np.ndarray):
             return self.data.T.tolist()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-if TYPE_CHECKING:
-    from ._log_encoder import LogEncoder
+from .._state import stored
 
 
+@stored
 @dataclass(frozen=True)
 class Ragged:
     """Lists of codes, stored flat.
@@ -63,6 +63,7 @@ class Ragged:
         return codes
 
 
+@stored
 @dataclass(frozen=True)
 class Encoded:
     """n rows of a log, encoded.
@@ -156,15 +157,6 @@ class Schema:
     prior: np.ndarray | None = None
 
     @classmethod
-    def of(cls, encoder: LogEncoder, prior: np.ndarray | None = None) -> Schema:
+    def of(cls, encoder: Any, prior: np.ndarray | None = None) -> Schema:
         """The columns of what a fitted encoder gives out."""
-        vocabulary: dict[Any, Any] = {spec.name: spec.vocabulary for spec in encoder.columns_}
-        numeric: list[Any] = [*encoder.numeric_names_]
-        numeric += [f"{name}_missing" for name in encoder.indicator_names_]
-        return cls(
-            tuple(numeric),
-            {name: vocabulary[name] for name in encoder.categorical_names_},
-            {name: vocabulary[name] for name in encoder.sequence_names_},
-            {name: each.n_codes for name, each in encoder.vocabularies_.items()},
-            prior=prior,
-        )
+        return encoder.schema(prior)

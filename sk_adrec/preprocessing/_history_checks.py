@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._validation import check_number
+from .._warnings import warn
 from ._history_times import NANOSECONDS_PER_DAY, NOTHING, are_days, read_gap
 from ._schema import hint
 
@@ -80,21 +80,17 @@ def check_own_events(names: Sequence[Any], on: str | None, attributes: Iterable[
 def warn_of_timeless_events(n_timeless: int, n_events: int, time: str) -> None:
     """Warn where events have no time."""
     if n_timeless:
-        warnings.warn(
+        warn(
             f"{n_timeless} of {n_events} events have no {time!r}, so they are never known. Look "
             "how the column was parsed, or drop them.",
-            UserWarning,
-            stacklevel=5,
         )
 
 
 def warn_of_events_by_day(times: np.ndarray, gap: int | float, time: str) -> None:
     """Warn where events known by their day are looked up at finer `times`, in nanoseconds."""
     if gap < NANOSECONDS_PER_DAY and not are_days(times):
-        warnings.warn(
+        warn(
             f"Column {time!r} of events holds days without a time of day, but X finer times: an "
             "event counts as known from 00:00 of its day on, before it happened. Set gap='1D', "
             "or give the events' full timestamps.",
-            UserWarning,
-            stacklevel=5,
         )

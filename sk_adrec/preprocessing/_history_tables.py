@@ -12,7 +12,7 @@ import pyarrow as pa
 from .._validation import is_frame
 from ._columns import NUMERIC, Column, Table, kind_of, read_table, to_float
 from ._factorize import Factorized, factorize
-from ._history_times import NOTHING, Times, read_times
+from ._history_times import NOTHING, Times, to_times
 from ._schema import hint
 from ._vocabulary import Vocabulary, kind_of_values
 
@@ -61,7 +61,7 @@ def column_of(table: Table, name: str, what: str, parameter: str) -> tuple[Colum
 def matching_times(table: Table, name: str, what: str, kind: str) -> Times:
     """Times of a column; TypeError where they do not compare with those of events, of a kind."""
     column, where = column_of(table, name, what, "time")
-    times = read_times(column, where)
+    times = to_times(column, where)
     if NOTHING not in (times.kind, kind) and times.kind != kind:
         raise TypeError(
             f"{where} holds {times.kind}, but events held {kind}, and they do not compare. Convert "

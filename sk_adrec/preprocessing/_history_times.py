@@ -47,7 +47,7 @@ class Times:
     kind: str
 
 
-def read_times(column: Column, where: str) -> Times:
+def to_times(column: Column, where: str) -> Times:
     """Read a column of dates or numbers.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from .._state import stored
+from .._warnings import warn
 from ._columns import (
     CATEGORICAL,
     NUMERIC,
@@ -22,15 +23,15 @@ from ._columns import (
     read_table,
     to_float,
 )
-from ._encoded import Encoded, Ragged
+from ._encoded import Encoded, Ragged, Schema
 from ._factorize import Factorized, factorize
+from ._few_rows import encode_few_rows
 from ._moments import Moments
 from ._schema import ColumnSpec, Name, hint, specify
-from ._small import encode_small
 from ._vocabulary import UNKNOWN, Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
-SMALL = 64
+FEW_ROWS = 64
 # Columns are encoded side by side above this many values; below, starting threads costs more.
 _MANY_VALUES = 100_000
 _N_THREADS = min(4, os.cpu_count() or 1)
@@ -38,6 +39,7 @@ _N_THREADS = min(4, os.cpu_count() or 1)
 _MANY_VALUES_EACH_ONCE = 1000
 
 
+@stored
 class LogEncoder:
     """Encode the columns of a log by their dtypes.
 
@@ -134,6 +136,7 @@ class LogEncoder:
         ValueError
             If a parameter names a column that X lacks, or a number is infinite.
         """
+        self._least_code: np.ndarray | None = None
         table = read_table(X)
         columns = [table.column(position) for position in range(len(table.names))]
         self.columns_ = specify(
@@ -166,11 +169,25 @@ class LogEncoder:
             If X has other columns than in `fit`, or a number is infinite.
         """
         table = self._read(X)
-        if table.n_rows <= SMALL and not self._parallel:
-            encoded = encode_small(self, table)
+        if table.n_rows <= FEW_ROWS and not self._parallel:
+            encoded = self._encode_few_rows(table)
             if encoded is not None:
-                return encoded
+                return self._raise_to_least(encoded)
         return self._encode(table, [table.column(j) for j in range(len(self.columns_))])
+
+    def take_missing_for_unknown(self, encoded: Encoded, rows: np.ndarray | None = None) -> None:
+        """Encode missing values as unknown in columns of which no row of fit lacks a value.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            The rows of fit; changed in place.
+        rows : ndarray of int, default=None
+            Those to look at; None is all.
+        """
+        codes = encoded.categorical if rows is None else encoded.categorical[rows]
+        self._least_code = np.where((codes != 0).all(axis=0), UNKNOWN, 0).astype(np.int32)
+        np.maximum(encoded.categorical, self._least_code, out=encoded.categorical)
 
     def grow(self, X: Any, sample_weight: np.ndarray | None = None) -> Encoded:
         """Append new ids to the end of each vocabulary, then encode X.
@@ -186,6 +203,18 @@ class LogEncoder:
         except BaseException:
             self.vocabularies_ = before
             raise
+
+    def schema(self, prior: np.ndarray | None = None) -> Schema:
+        """The columns of what a fitted encoder gives out; `prior` as that of `Schema`."""
+        vocabulary: dict[Any, Any] = {spec.name: spec.vocabulary for spec in self.columns_}
+        missing = [f"{name}_missing" for name in self.indicator_names_]
+        return Schema(
+            (*self.numeric_names_, *missing),
+            {name: vocabulary[name] for name in self.categorical_names_},
+            {name: vocabulary[name] for name in self.sequence_names_},
+            {name: each.n_codes for name, each in self.vocabularies_.items()},
+            prior=prior,
+        )
 
     def cardinality(self, name: Name) -> int:
         """Number of codes of a column's vocabulary, missing (0) and unknown (1) included."""
@@ -229,6 +258,11 @@ class LogEncoder:
             )
         return table
 
+    def _encode_few_rows(self, table: Table) -> Encoded | None:
+        return encode_few_rows(
+            table, self.columns_, self.vocabularies_, self._moments, self.max_len, self.dtype
+        )
+
     def _encode(
         self,
         table: Table,
@@ -240,6 +274,8 @@ class LogEncoder:
         """Encode the columns; `learn` updates each vocabulary from its columns on the way."""
         categorical = np.empty((table.n_rows, len(self._categorical)), dtype=np.int32)
         events: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        # By column. Warned of below, since a thread's frames don't lead to the user's line.
+        doubts: dict[int, str | None] = {}
 
         def encode_numbers() -> np.ndarray:
             given = floats
@@ -253,12 +289,12 @@ class LogEncoder:
             group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
             parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
             for j, (factorized, _) in zip(group, parts):
-                vocabulary.warn_of_other_type(factorized, table.describe(j))
+                doubts[j] = vocabulary.doubt_of_type(factorized, table.describe(j))
             if learn is not None:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
                 if learn is Vocabulary.fit_counts and lengths is None and table.named:
-                    _warn_if_all_differ(factorized.values, table.n_rows, table.describe(j))
+                    doubts[j] = _doubt_of_ids(factorized.values, table.n_rows, table.describe(j))
                 codes = vocabulary.encode(factorized)
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
@@ -271,11 +307,19 @@ class LogEncoder:
         tasks: list[Callable] = [encode_numbers]
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
         numeric, *groups = _run(tasks, table.n_rows * len(columns))
+        for _, doubt in sorted(doubts.items()):
+            if doubt is not None:
+                warn(doubt)
         sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
         names = [self._names[j] for j in self._parallel]
         sequences |= _to_events(names, [events[j] for j in self._parallel], self.max_len)
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
-        return Encoded(numeric, categorical, in_order)
+        return self._raise_to_least(Encoded(numeric, categorical, in_order))
+
+    def _raise_to_least(self, encoded: Encoded) -> Encoded:
+        if self._least_code is not None:
+            np.maximum(encoded.categorical, self._least_code, out=encoded.categorical)
+        return encoded
 
     def to_state(self) -> dict[str, Any]:
         """The fitted encoder as dicts, lists, strings, numbers and plain arrays."""
@@ -286,6 +330,7 @@ class LogEncoder:
             "parallel_lists": self.parallel_lists,
             "dtype": str(np.dtype(self.dtype)),
             "columns": columns,
+            "least_code": self._least_code,
             "moments": self._moments.to_state(),
             "vocabularies": [
                 [name, vocabulary.to_state()] for name, vocabulary in self.vocabularies_.items()
@@ -306,6 +351,7 @@ class LogEncoder:
             dtype=state["dtype"],
         )
         self.columns_ = [ColumnSpec(*column) for column in state["columns"]]
+        self._least_code = state["least_code"]
         self._index_columns()
         self._moments = Moments.from_state(state["moments"])
         self.vocabularies_ = {
@@ -314,19 +360,18 @@ class LogEncoder:
         return self
 
 
-def _warn_if_all_differ(values: Any, n_rows: int, where: str) -> None:
-    """Warn of strings that are no ids; whoever names a column of integers knows what it is."""
+def _doubt_of_ids(values: Any, n_rows: int, where: str) -> str | None:
+    """What to warn of in strings that are no ids; who names a column of integers knows them."""
     n_values = len(values)
     strings = not (isinstance(values, np.ndarray) and values.dtype.kind in "iu")
     if strings and n_values > _MANY_VALUES_EACH_ONCE and n_values > 0.9 * n_rows:
-        warnings.warn(
+        return (
             f"{where} has {n_values} different ids in {n_rows} rows, so nothing can be learned of "
             "most. If it is a time, derive numbers from it (pandas.to_datetime); if it is a list "
             "in one string, split it (Series.str.split); if it is a number, convert it "
-            "(pandas.to_numeric); otherwise drop it.",
-            UserWarning,
-            stacklevel=2,
+            "(pandas.to_numeric); otherwise drop it."
         )
+    return None
 
 
 def _split(column: Column, kind: str, where: str) -> tuple[Factorized, np.ndarray | None]:

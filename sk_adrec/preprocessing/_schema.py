@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .._warnings import warn
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
 
 Name: TypeAlias = str | int
@@ -155,12 +155,10 @@ def _warn_if_id(column: Column, name: Name) -> None:
         return
     n_distinct = len(pd.unique(head))
     if n_distinct > _MANY_DISTINCT:
-        warnings.warn(
+        warn(
             f"Column {name!r} holds integers with at least {n_distinct} distinct values and is "
             f"treated as a number. If it is an id, list it: categorical_features=[{name!r}]. If it "
             f'is a quantity, make that explicit: X[{name!r}] = X[{name!r}].astype("{quantity}").',
-            UserWarning,
-            stacklevel=5,
         )
 
 

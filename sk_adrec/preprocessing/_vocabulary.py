@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import repeat
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._warnings import warn
 from ._columns import Column, read_table
 from ._factorize import Factorized, Values, factorize, pack
 
@@ -92,8 +92,8 @@ class Vocabulary:
         """Whether ids of a kind ("string", "number") could be known."""
         return {kind, kind_of_values(self._known)} != {"string", "number"}
 
-    def warn_of_other_type(self, ids: Factorized, where: str, holder: str = "fit") -> None:
-        """Warn where none of the ids can be known, since they are of the other type.
+    def doubt_of_type(self, ids: Factorized, where: str, holder: str = "fit") -> str | None:
+        """What to warn of where none of the ids can be known, since they are of the other type.
 
         Parameters
         ----------
@@ -104,20 +104,23 @@ class Vocabulary:
             Who the known ids are from, for the message.
         """
         if self.holds(ids.values) or _are_unknown(ids.values):
-            return
+            return None
         # Categories that no row has say nothing.
         values = _select(
             ids.values, np.bincount(ids.codes + 1, minlength=len(ids.values) + 1)[1:] > 0
         )
         if not len(values) or _are_unknown(values):
-            return
+            return None
         found, known, example, remedy = _OTHER_TYPE[kind_of_values(values)]
-        warnings.warn(
+        return (
             f"{where} holds {found} where {holder} saw {known}: none of them is an id that "
-            f"{holder} knows ({example}). Convert them with {remedy}.",
-            UserWarning,
-            stacklevel=3,
+            f"{holder} knows ({example}). Convert them with {remedy}."
         )
+
+    def warn_of_other_type(self, ids: Factorized, where: str, holder: str = "fit") -> None:
+        """Warn of what `doubt_of_type` finds."""
+        if (doubt := self.doubt_of_type(ids, where, holder)) is not None:
+            warn(doubt)
 
     def fit(self, column: Any, sample_weight: np.ndarray | None = None) -> Self:
         """Learn the ids of a column, shape (n,)."""

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
+from .._hyperparameters import KW_ONLY, hyperparameters, one_of
 from .._target import TwoClassesMixin, check_target, check_two_classes
-from .._validation import check_choice, warn_if_worse_than_constant
+from .._validation import warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
 
 _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
+@hyperparameters
 class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
     """One row per impression, y of two classes; the module returns a logit of shape (B,).
 
     A module may name its ``output_biases``, a sequence of one parameter that is added to every
     logit: after training with the log loss it is set such that the mean probability of the
     training rows is their base rate.
+
+    Parameters
+    ----------
+    loss
+        "focal" looks less at easy rows: try it where only the order counts, since its
+        probabilities need calibration.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The two labels, sorted; probabilities and logits are of ``classes_[1]`` where one is asked.
     """
+
+    _: KW_ONLY
+    loss: Annotated[str, one_of(*_LOSSES)] = "log_loss"
 
     def _check_target(self, y):
         return check_target(y)
@@ -29,30 +47,21 @@ class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
         if reset:
             self.classes_ = np.unique(y)
         check_two_classes(self.classes_, y)
-        return (y == self.classes_[1]).astype(self.dtype)
+        return (y == self.classes_[1]).astype(self._dtype)
 
-    def _check_params(self):
-        super()._check_params()
-        check_choice("loss", self.loss, _LOSSES)
-
-    def _make_loss(self):
+    def _make_loss(self, task):
         return _LOSSES[self.loss]()
 
-    def _prior(self, y, weight):
+    def _prior_of(self, y, weight):
         rate = np.average(y, weights=weight)
         return np.log(rate / (1 - rate)) if 0 < rate < 1 else np.zeros(())
 
-    def _validation_metrics(self):
+    def _validation_metrics(self, task):
         return [("auc", _auc)]
 
-    def _settle(self, rows, spread=None):
-        # What another loss predicts is not meant to be a rate.
-        if isinstance(self.net_.criterion_, LogLoss):
-            super()._settle(rows, spread)
-
-    def _judge(self, valid_rows):
+    def _judge(self, task):
         if self.loss == "log_loss":
-            y, weight = valid_rows.labels
+            y, weight = task.valid.labels
             base = _entropy(float(np.average(y, weights=weight)))
             warn_if_worse_than_constant(-max(self.validation_scores_), base)
 
@@ -92,5 +101,5 @@ def _entropy(rate):
     return -rate * np.log(rate) - (1 - rate) * np.log1p(-rate) if 0 < rate < 1 else 0.0
 
 
-def _auc(logits, y, weight):
+def _auc(module, logits, y, weight):
     return roc_auc_score(y, logits, sample_weight=weight) if 0 < y.mean() < 1 else np.nan

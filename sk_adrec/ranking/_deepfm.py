@@ -6,11 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .._validation import check_choice, check_dims, check_number
+from .._hyperparameters import KW_ONLY, Activation, Count, Share, Widths, hyperparameters
 from ..nn import MLP, Batch, Lists, sparse_matmul, take_entries
-from ..nn.mlp import ACTIVATIONS
 from ..preprocessing._encoded import Schema
-from ..utils._docs import shared_docs
 from ._base import BaseRanker
 from ._fm import FactorizationMachine
 
@@ -56,46 +54,13 @@ class DeepFM(nn.Module):
         return torch.cat([*parts, batch.numeric], 1)
 
 
-@shared_docs
+@hyperparameters
 class DeepFMClassifier(BaseRanker):
     """Click probability from a factorisation machine and a deep network on the same vectors.
 
     The log odds are those of :class:`FMClassifier` plus the output of a multi-layer perceptron
     that sees the vectors of all columns side by side: products of pairs without having to learn
     them, and whatever else the columns have in common.
-
-    Parameters
-    ----------
-    %(embedding_dim)s
-    %(hidden_dims)s
-    %(activation)s
-    %(dropout)s
-    %(categorical_features)s
-    %(share_vocabulary)s
-    %(min_frequency)s
-    %(id_dropout)s
-    %(max_len)s
-    %(l2)s
-    %(loss)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
-
-    Attributes
-    ----------
-    %(classes_)s
-    %(torch)s
 
     See Also
     --------
@@ -122,75 +87,13 @@ class DeepFMClassifier(BaseRanker):
     (500, 2)
     """
 
-    def __init__(
-        self,
-        embedding_dim=16,
-        *,
-        hidden_dims=(256, 128),
-        activation="relu",
-        dropout=0.0,
-        categorical_features="from_dtype",
-        share_vocabulary=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        max_len=50,
-        l2=0.0,
-        loss="log_loss",
-        optimizer="auto",
-        lr=3e-3,
-        batch_size="auto",
-        max_epochs=10,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.hidden_dims = hidden_dims
-        self.activation = activation
-        self.dropout = dropout
-        self.categorical_features = categorical_features
-        self.share_vocabulary = share_vocabulary
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.max_len = max_len
-        self.l2 = l2
-        self.loss = loss
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
+    embedding_dim: Count = 16
+    _: KW_ONLY
+    hidden_dims: Widths = (256, 128)
+    activation: Activation = "relu"
+    dropout: Share = 0.0
 
-    def _check_params(self):
-        super()._check_params()
-        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
-        check_dims("hidden_dims", self.hidden_dims)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_number("dropout", self.dropout, 0, 1)
+    _takes_sparse = True
 
     def _build_module(self, schema):
         return DeepFM(schema, self.embedding_dim, self.hidden_dims, self.activation, self.dropout)
-
-    def _embedding_part(self, rows):
-        return rows[:, :-1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

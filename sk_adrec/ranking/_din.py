@@ -3,35 +3,28 @@ KDD 2018)."""
 
 from __future__ import annotations
 
-import warnings
+from typing import Annotated
 
-import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._batches import forward_batches
-from .._validation import check_choice, check_dims, check_number, check_X
+from .._hyperparameters import KW_ONLY, Activation, Count, Share, Widths, hyperparameters, one_of
 from ..nn import (
     MLP,
     Batch,
-    FieldInputs,
+    EventInputs,
     LocalActivationUnit,
+    LogOdds,
     softmax_of_lists,
     sparse_matmul,
-    take_entries,
 )
-from ..nn.mlp import ACTIVATIONS
+from ..nn.events import Events
 from ..preprocessing._encoded import Schema
-from ..utils._docs import shared_docs
-from ._base import BaseRanker
+from ._history import BaseHistoryRanker
 
-_ATTENTION = ("softmax", "sum", "mean")
 # Events are told apart by the products of their vectors with the candidate's: from FM's small
 # vectors, attention found a planted event in half of the rows, from these in all.
 _INIT_STD = 0.05
-# Rows whose attention is read at once.
-_WEIGHT_BATCH = 16_384
 
 
 class DIN(nn.Module):
@@ -46,87 +39,41 @@ class DIN(nn.Module):
     """
 
     def __init__(
-        self,
-        schema: Schema,
-        d: int,
-        hidden_dims,
-        activation: str,
-        dropout: float,
-        attention: str,
-        attention_hidden_dims,
+        self, schema: Schema, d, hidden_dims, activation, dropout, attention, attention_hidden_dims
     ):
         super().__init__()
-        self.events = {} if attention == "mean" else events_of(schema)
         self.softmax = attention == "softmax"
-        columns = list(schema.categorical)
-        self.candidate = [columns.index(target) for target in self.events.values()]
-        self.inputs = FieldInputs(schema, d, exclude=self.events, std=_INIT_STD)
-        width = len(self.events) * d
-        if self.events:
-            self.a = LocalActivationUnit(width, attention_hidden_dims)
-        self.mlp = MLP(
-            self.inputs.out_dim + width,
-            hidden_dims,
-            activation=activation,
-            dropout=dropout,
-            out_dim=1,
-        )
-        # Start at the base rate: with rare clicks, half of the training would go into it.
-        *_, bias = self.mlp.parameters()
-        nn.init.constant_(bias, 0.0 if schema.prior is None else float(schema.prior))
+        self.inputs = EventInputs(schema, d, std=_INIT_STD, averaged=attention == "mean")
+        if self.inputs.events:
+            self.a = LocalActivationUnit(self.inputs.event_dim, attention_hidden_dims)
+        D = self.inputs.out_dim + self.inputs.event_dim
+        self.mlp = MLP(D, hidden_dims, activation=activation, dropout=dropout)
+        self.head = LogOdds(self.mlp.out_dim, schema.prior)
 
     @property
     def output_biases(self):
-        *_, bias = self.mlp.parameters()
-        return (bias,)
+        return (self.head.bias,)
 
     def forward(self, batch: Batch) -> Tensor:
-        theta, places, e_k = self._look_up(batch)
-        fields = self.inputs.embed(batch, theta, places)  # (B, F, d)
-        parts = [fields.flatten(1), batch.numeric]
-        if self.events:
-            offsets = self._offsets(batch)
-            weights = self._weights(e_k, fields, offsets)  # (n_events,)
-            each = torch.arange(len(e_k), dtype=torch.int32, device=e_k.device)
-            parts.append(sparse_matmul(e_k, each, offsets, weights))  # v_U, (B, A d)
-        return self.mlp(torch.cat(parts, 1)).squeeze(1)  # (B,)
+        if not self.inputs.events:
+            return self.head(self.mlp(self.inputs(batch))).squeeze(1)  # (B,)
+        events = self.inputs.read(batch)
+        each = torch.arange(len(events.e_k), dtype=torch.int32, device=events.e_k.device)
+        v_U = sparse_matmul(events.e_k, each, events.offsets, self._weights(events))  # (B, A d)
+        x = torch.cat([events.fields.flatten(1), batch.numeric, v_U], 1)  # (B, D)
+        return self.head(self.mlp(x)).squeeze(1)  # (B,)
 
     def attention_weights(self, batch: Batch) -> Tensor:
         """The weight of each event of each row, shape (n_events,)."""
-        theta, places, e_k = self._look_up(batch)
-        return self._weights(e_k, self.inputs.embed(batch, theta, places), self._offsets(batch))
+        return self._weights(self.inputs.read(batch))
 
-    def _look_up(self, batch: Batch):
-        """What `FieldInputs` looks up, and e_k of shape (n_events, A d), attributes joined."""
-        table = self.inputs.table
-        rows = [
-            table.index(target, batch.sequences[name].values)
-            for name, target in self.events.items()
-        ]
-        if not rows:
-            return *self.inputs.look_up(batch), None
-        attributes = torch.stack(rows, 1)  # (n_events, A)
-        theta, (*places, events) = self.inputs.look_up(batch, [attributes.reshape(-1)])
-        return theta, places, take_entries(theta, events.view_as(attributes)).flatten(1)
-
-    def _weights(self, e_k: Tensor, fields: Tensor, offsets: Tensor) -> Tensor:
-        e_t = fields[:, self.candidate].flatten(1)  # (B, A d)
-        score = self.a(e_k, e_t, offsets)
-        return softmax_of_lists(score, offsets) if self.softmax else score
-
-    def _offsets(self, batch: Batch) -> Tensor:
-        return batch.sequences[next(iter(self.events))].offsets
+    def _weights(self, events: Events) -> Tensor:
+        score = self.a(events.e_k, events.e_t, events.offsets)  # (n_events,)
+        return softmax_of_lists(score, events.offsets) if self.softmax else score
 
 
-def events_of(schema: Schema) -> dict:
-    """List column -> the candidate's column whose vocabulary it shares: an event's attributes."""
-    return {
-        name: target for name, target in schema.sequences.items() if target in schema.categorical
-    }
-
-
-@shared_docs
-class DINClassifier(BaseRanker):
+@hyperparameters
+class DINClassifier(BaseHistoryRanker):
     """Click probability from the part of a user's history that concerns the candidate.
 
     A deep interest network: a small network compares each event of the history with the candidate
@@ -135,50 +82,17 @@ class DINClassifier(BaseRanker):
 
     Parameters
     ----------
-    %(embedding_dim)s
-    hidden_dims : tuple of int, default=(200, 80)
+    hidden_dims
         Widths of the hidden layers on top, the paper's by default. Narrower layers are faster and
         overfit less.
-    %(activation)s
-    %(dropout)s
-    attention : {"softmax", "sum", "mean"}, default="softmax"
+    attention
         How the events are weighed. "softmax": the weights of a row sum to 1, so that only their
         proportions count. "sum": the network's own numbers, as in the paper, which can also say
         how strong an interest is; better scaled on short histories. "mean": all alike, without
         attention: the model to compare with.
-    attention_hidden_dims : tuple of int, default=(80, 40)
+    attention_hidden_dims
         Widths of the hidden layers of the network that compares event and candidate. They cost
         most of the time: (32,) is twice as fast.
-    %(categorical_features)s
-    share_vocabulary : dict of str to str, default=None
-        Columns that use the ids, and the vectors, of another. List columns named here are the
-        history: ``{"hist_item_id": "item_id", "hist_category": "category"}`` is one history of
-        events with two attributes, each compared with the candidate's. Other list columns are
-        averaged. Without a history the model is a multi-layer perceptron on embeddings.
-    %(min_frequency)s
-    %(id_dropout)s
-    %(max_len)s
-    %(l2)s
-    %(loss)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
-
-    Attributes
-    ----------
-    %(classes_)s
-    %(torch)s
 
     See Also
     --------
@@ -210,162 +124,19 @@ class DINClassifier(BaseRanker):
     True
     """
 
-    def __init__(
-        self,
-        embedding_dim=16,
-        *,
-        hidden_dims=(200, 80),
-        activation="relu",
-        dropout=0.0,
-        attention="softmax",
-        attention_hidden_dims=(80, 40),
-        categorical_features="from_dtype",
-        share_vocabulary=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        max_len=50,
-        l2=0.0,
-        loss="log_loss",
-        optimizer="auto",
-        lr=3e-3,
-        batch_size="auto",
-        max_epochs=10,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.hidden_dims = hidden_dims
-        self.activation = activation
-        self.dropout = dropout
-        self.attention = attention
-        self.attention_hidden_dims = attention_hidden_dims
-        self.categorical_features = categorical_features
-        self.share_vocabulary = share_vocabulary
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.max_len = max_len
-        self.l2 = l2
-        self.loss = loss
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
+    embedding_dim: Count = 16
+    _: KW_ONLY
+    hidden_dims: Widths = (200, 80)
+    activation: Activation = "relu"
+    dropout: Share = 0.0
+    attention: Annotated[str, one_of("softmax", "sum", "mean")] = "softmax"
+    attention_hidden_dims: Widths = (80, 40)
 
-    def attention_weights(self, X):
-        """How much each event of a row's history counts for that row's candidate.
-
-        Parameters
-        ----------
-        X : data frame of shape (n_samples, n_features)
-            Raw rows, as in fit.
-
-        Returns
-        -------
-        list of n_samples ndarrays
-            Row ``i``'s has one entry for each of its last `max_len` events that are not missing,
-            in their order. They sum to 1 with ``attention="softmax"``, and are what the
-            comparing network says with "sum".
-
-        Raises
-        ------
-        ValueError
-            If the model has no attention.
-        """
-        check_is_fitted(self)
-        module = self.net_.module_
-        if not module.events:
-            raise ValueError(
-                "attention_weights needs a model with attention: fit it with attention='softmax' "
-                "or 'sum', and name the history in share_vocabulary, such as "
-                "{'hist_item_id': 'item_id'}"
-            )
-        encoded = self._encode(check_X(self, X, reset=False))
-        offsets = encoded.sequences[next(iter(module.events))].offsets
-        weights = forward_batches(
-            AttentionWeights(module), encoded, self.net_.device, _WEIGHT_BATCH
-        )
-        return np.split(weights, offsets[1:-1])
-
-    def _check_params(self):
-        super()._check_params()
-        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
-        check_dims("hidden_dims", self.hidden_dims)
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_number("dropout", self.dropout, 0, 1)
-        check_choice("attention", self.attention, _ATTENTION)
-        check_dims("attention_hidden_dims", self.attention_hidden_dims)
+    def _reads_events(self):
+        return self.attention != "mean"
 
     def _build_module(self, schema):
         return DIN(
-            schema,
-            self.embedding_dim,
-            self.hidden_dims,
-            self.activation,
-            self.dropout,
-            self.attention,
-            self.attention_hidden_dims,
-        )
-
-    def _fit_encoder(self, X, y, weight, train, valid):
-        encoded = super()._fit_encoder(X, y, weight, train, valid)
-        schema = Schema.of(self.encoder_)
-        if self.attention != "mean":
-            _check_history(schema)
-        return encoded
-
-    def _make_encoder(self):
-        encoder = super()._make_encoder()
-        encoder.parallel_lists = self.attention != "mean"
-        return encoder
-
-
-class AttentionWeights(nn.Module):
-    """A module whose output is the attention of a :class:`DIN`."""
-
-    def __init__(self, din: DIN):
-        super().__init__()
-        self.din = din
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.din.attention_weights(batch)
-
-
-def _check_history(schema: Schema) -> None:
-    """Raise where lists cannot be attributes of one event; warn where none is a history."""
-    events = events_of(schema)
-    for name, target in events.items():
-        others = [other for other in events if other != name and events[other] == target]
-        if others:
-            raise ValueError(
-                f"share_vocabulary gives both {name!r} and {others[0]!r} the ids of {target!r}, "
-                "but an event has one value of an attribute, so they are two histories. Join them "
-                "into one list column, or leave one of them out of share_vocabulary: it is "
-                "averaged then."
-            )
-    if schema.sequences and not events:
-        name = next(iter(schema.sequences))
-        warnings.warn(
-            f"No list column shares its ids with a column of the candidate, so {name!r} is "
-            "averaged without attention. Name the column that the history's ids belong to: "
-            f"share_vocabulary={{{name!r}: 'item_id'}}; or set attention='mean'.",
-            UserWarning,
-            stacklevel=6,
-        )
+            schema, self.embedding_dim, self.hidden_dims, self.activation, self.dropout,
+            self.attention, self.attention_hidden_dims,
+        )  # fmt: skip

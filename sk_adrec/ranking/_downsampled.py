@@ -6,7 +6,6 @@ He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 
 from __future__ import annotations
 
 import inspect
-import warnings
 
 import numpy as np
 from sklearn import get_config
@@ -23,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._target import TwoClassesMixin, check_two_classes
 from .._validation import check_length, check_number, check_weight
+from .._warnings import warn
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
 _VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -236,13 +236,11 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
         # Near a rate of 1 also nearer to it than to equal weights, which undo nothing.
         near = min(np.log(_WEIGHT_FACTOR), -np.log(self.data_negative_rate) / 2)
         if abs(undone) < near:
-            warnings.warn(
+            warn(
                 f"sample_weight gives negatives {ratio:.3g} times the weight of positives on "
                 f"average, about 1 / data_negative_rate = {1 / self.data_negative_rate:.3g}. If "
                 "the weights undo the sampling of the data, the odds are corrected twice: leave "
                 "out that factor, or set data_negative_rate=1",
-                UserWarning,
-                stacklevel=3,
             )
 
     def _refuse_evaluation(self, params):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .._validation import check_number
+from .._hyperparameters import Count, hyperparameters
 from ..nn import Batch, FusedEmbedding, Lists, sparse_matmul
 from ..nn.embedding import INIT_STD
 from ..preprocessing._encoded import Schema
-from ..utils._docs import shared_docs
 from ._base import BaseRanker
 
 # The vocabulary of the columns of a scipy matrix.
@@ -27,10 +26,9 @@ class FactorizationMachine(nn.Module):
         super().__init__()
         self.schema = schema
         sizes = {_SPARSE: schema.n_sparse} if schema.n_sparse else schema.cardinalities
-        self.table = FusedEmbedding(sizes, k + 1)
+        self.table = FusedEmbedding(sizes, k + 1, n_weights=1)
         self.numeric = nn.Parameter(torch.randn(len(schema.numeric), k + 1) * INIT_STD)
         with torch.no_grad():
-            self.table.weight[:, k] = 0.0
             self.numeric[:, k] = 0.0
         self.w0 = nn.Parameter(torch.as_tensor(0.0 if schema.prior is None else schema.prior))
 
@@ -83,43 +81,13 @@ class FactorizationMachine(nn.Module):
         return parts
 
 
-@shared_docs
+@hyperparameters
 class FMClassifier(BaseRanker):
     """Click probability from a factorisation machine on ids, numbers, lists or a sparse matrix.
 
     The log odds are a bias, a weight per feature, and a product of two vectors per pair of
     features: a linear model that also learns which user goes with which product. Usually the
     first network to try on an impression log.
-
-    Parameters
-    ----------
-    %(embedding_dim)s
-    %(categorical_features)s
-    %(share_vocabulary)s
-    %(min_frequency)s
-    %(id_dropout)s
-    %(max_len)s
-    %(l2)s
-    %(loss)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
-
-    Attributes
-    ----------
-    %(classes_)s
-    %(torch)s
 
     See Also
     --------
@@ -145,68 +113,10 @@ class FMClassifier(BaseRanker):
     (500, 2)
     """
 
-    def __init__(
-        self,
-        embedding_dim=16,
-        *,
-        categorical_features="from_dtype",
-        share_vocabulary=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        max_len=50,
-        l2=0.0,
-        loss="log_loss",
-        optimizer="auto",
-        lr=3e-3,
-        batch_size="auto",
-        max_epochs=10,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.categorical_features = categorical_features
-        self.share_vocabulary = share_vocabulary
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.max_len = max_len
-        self.l2 = l2
-        self.loss = loss
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
+    embedding_dim: Count = 16
 
     _n_threads = 1
-
-    def _check_params(self):
-        super()._check_params()
-        check_number("embedding_dim", self.embedding_dim, 1, integer=True)
+    _takes_sparse = True
 
     def _build_module(self, schema):
         return FactorizationMachine(schema, self.embedding_dim)
-
-    def _embedding_part(self, rows):
-        return rows[:, :-1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -5,7 +5,7 @@ He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import lightgbm as lgb
 import numpy as np
@@ -15,24 +15,22 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from .._target import TwoClassesMixin, check_target, check_two_classes
-from .._validation import (
-    EARLY_STOPPING_ROWS,
-    check_choice,
-    check_number,
-    check_rows,
-    check_validation_arguments,
-    check_X,
-    explain_unknown_arguments,
-    unchanged_on_error,
+from .._hyperparameters import (
+    KW_ONLY,
+    Count,
+    CountOrNone,
+    Rule,
+    Switch,
+    hyperparameters,
+    within,
 )
+from .._log_estimator import LogEstimator, LogRows, Validation
+from .._target import TwoClassesMixin, check_target, check_two_classes
+from .._validation import unchanged_on_error
 from ..preprocessing._encoded import Encoded
-from ..preprocessing._log_encoder import LogEncoder
-from ..preprocessing._schema import refuse_ids_in_sparse
-from ..utils._docs import shared_docs
-from ._boosting import fit_trees, split_layers
-from ._gbdt_columns import own_columns, tree_categories, tree_columns, tree_input
-from ._leaves import Leaves
+from ._gbdt.boosting import Layers, fit_trees, split_layers
+from ._gbdt.columns import own_columns, tree_categories, tree_columns, tree_input
+from ._gbdt.leaves import Leaves
 from ._online_logistic import OnlineLogisticRegression
 
 # tree_fraction="auto" above that many rows.
@@ -45,9 +43,19 @@ _TREE_PARAMS = {"verbosity": -1, "deterministic": True, "force_col_wise": True}
 _DEFAULT_C = 0.003
 
 
-@shared_docs
+def _check_gbdt(name, value):
+    if value is not None and not isinstance(value, lgb.LGBMClassifier):
+        raise TypeError(f"{name} must be a lightgbm.LGBMClassifier or None, got {value!r}")
+
+
+def _check_linear(name, value):
+    if value is not None and not hasattr(value, "predict_proba"):
+        raise TypeError(f"{name} must be a classifier with predict_proba or None, got {value!r}")
+
+
+@hyperparameters
 class GBDTLRClassifier(  # type: ignore[call-arg]
-    TwoClassesMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    TwoClassesMixin, TransformerMixin, LogEstimator, auto_wrap_output_keys=None
 ):
     """Click probability from a logistic regression on the leaves of boosted trees.
 
@@ -57,62 +65,52 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     Parameters
     ----------
-    gbdt : lightgbm.LGBMClassifier, default=None
+    gbdt
         The trees. None is 200 trees of 31 leaves at learning rate 0.1, fewer with early stopping.
         Give ``LGBMClassifier()`` to search its parameters: ``gbdt__num_leaves``.
-    linear : classifier with predict_proba, default=None
+    linear
         The linear layer, fitted on sparse rows. None is
         :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.003``, whose penalty pulls
         the leaves' coefficients to the values that the trees gave them. Search its parameters as
         ``linear__C``.
-    passthrough : bool, default=True
+    passthrough
         Whether the linear layer sees the columns of X beside the leaves: standardised numbers,
         one-hot ids, lists as the mean of their entries' one-hots; a scipy matrix as it is. False
         is the paper's model.
-    tree_fraction : "auto" or float in (0, 1], default="auto"
+    tree_fraction : "auto" or float in (0, 1]
         Share of the rows that trains the trees. The others, and the rows to stop on among them,
         train the linear layer, so that it weighs leaves by rows which did not shape them. 1.0
         trains both on all rows, which overfits where ids have few rows. "auto" is 0.9 above
         10,000 rows, else 1.0; a label with fewer than 10 rows is never split.
-    n_buckets : int, default=None
+    n_buckets
         Width to which leaves are hashed, for the linear layer and `transform`: it does not change
         when the trees are trained anew. None gives each leaf its own column.
-    %(categorical_features)s
-    %(share_vocabulary)s
-    %(min_frequency)s
-    %(max_len)s
-    early_stopping : "auto" or bool, default="auto"
-        Stop adding trees when the log loss on validation rows no longer falls, and keep the best
-        number. "auto" is True above 1,000 rows.
-    %(validation_fraction)s
-    n_iter_no_change : int, default=10
+    n_iter_no_change
         Trees without improvement before the training stops. Raise it for a small learning rate of
         `gbdt`, where each tree improves little.
-    n_jobs : int, default=None
+    n_jobs : int
         Threads of LightGBM; None leaves it to `gbdt`, whose default is one per physical core. Set
         1 inside a parallel search.
-    random_state : int, RandomState instance or None, default=None
+    early_stopping
+        Stop adding trees when the log loss on validation rows no longer falls, and keep the best
+        number. "auto" is True above 1,000 rows.
+    random_state : int, RandomState instance or None
         Seed of the splits and, where `gbdt` and `linear` have none, of the trees and linear layer.
 
     Attributes
     ----------
-    %(classes_)s
+    classes_ : ndarray of shape (2,)
+        The two labels, sorted; probabilities and logits are of ``classes_[1]`` where one is asked.
     linear_ : classifier
         The fitted linear layer.
     booster_ : lightgbm.Booster
         The fitted trees.
-    encoder_ : LogEncoder or None
-        Column types, vocabularies, moments; None after a fit on a scipy matrix.
     feature_importances_ : ndarray of shape (`n_features_in_`,)
         Share of each column of X in the gain of all splits, in the order of ``feature_names_in_``.
     validation_scores_ : list of float or None
         Minus the validation log loss after each tree; None without validation rows.
     n_iter_ : int
         Trees kept.
-    n_features_in_ : int
-        Number of columns in fit.
-    feature_names_in_ : ndarray of str
-        Their names, where X had names.
 
     See Also
     --------
@@ -152,68 +150,19 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
     (500, 2)
     """
 
-    def __init__(
-        self,
-        gbdt=None,
-        linear=None,
-        *,
-        passthrough=True,
-        tree_fraction="auto",
-        n_buckets=None,
-        categorical_features="from_dtype",
-        share_vocabulary=None,
-        min_frequency=1,
-        max_len=50,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        n_jobs=None,
-        random_state=None,
-    ):
-        self.gbdt = gbdt
-        self.linear = linear
-        self.passthrough = passthrough
-        self.tree_fraction = tree_fraction
-        self.n_buckets = n_buckets
-        self.categorical_features = categorical_features
-        self.share_vocabulary = share_vocabulary
-        self.min_frequency = min_frequency
-        self.max_len = max_len
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+    gbdt: Annotated[Any, Rule(_check_gbdt, "lightgbm.LGBMClassifier")] = None
+    linear: Annotated[Any, Rule(_check_linear, "classifier with predict_proba")] = None
+    _: KW_ONLY
+    passthrough: Switch = True
+    tree_fraction: Annotated[float | str, within(0, 1, "right", also=("auto",))] = "auto"
+    n_buckets: CountOrNone = None
+    n_iter_no_change: Count = 10
+    n_jobs: int | None = None
+
+    _fitted: ClassVar[str] = "linear_"
+    _takes_sparse: ClassVar[bool] = True
 
     # ---- fit -----------------------------------------------------------------------------
-
-    @explain_unknown_arguments
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Learn encoder, trees and linear layer from a log.
-
-        Parameters
-        ----------
-        X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
-            The raw log; see the data contract for what each dtype becomes.
-        y : array-like of shape (n_samples,)
-            Two labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, not negative; rows of weight 0 are left out.
-        X_val, y_val, sample_weight_val : default=None
-            Rows to stop early on, instead of a random part of X: for a log, later rows.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            Input or hyper-parameters out of contract. The estimator then is as it was before.
-        """
-        with unchanged_on_error(self):
-            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), None)
-        return self
 
     def partial_fit(self, X, y, sample_weight=None, *, classes=None):
         """Teach the linear layer new rows; the first call is a fit.
@@ -242,7 +191,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         """
         if not hasattr(self, "linear_"):
             with unchanged_on_error(self):
-                self._fit(X, y, sample_weight, (None, None, None), classes)
+                self._fit(X, y, sample_weight, classes=classes)
             return self
         if not hasattr(self.linear_, "partial_fit"):
             raise TypeError(
@@ -250,67 +199,41 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
                 "none. Use linear=None, or SGDClassifier(loss='log_loss')."
             )
         X, y, weight = self._check_rows(X, y, sample_weight, reset=False)
-        target = self._encode_target(y, None)
+        target = self._encode_target(y)
         features = self._features(self._encode(X))
         weighted = _weights_for(self.linear_, weight / self._mean_weight, sample_weight is not None)
         self.linear_.partial_fit(features, target, **weighted)
         return self
 
-    def _fit(self, X, y, sample_weight, validation, classes):
-        self._check_params()
-        check_validation_arguments(*validation)
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
-        target = self._encode_target(y, np.unique(y if classes is None else classes))
-        self._mean_weight = weight.mean()
-        weight = weight / self._mean_weight
+    def _learn(self, rows: LogRows, validation: Validation, classes):
+        self.classes_ = np.unique(rows.y if classes is None else classes)
+        target = self._encode_target(rows.y)
+        self._mean_weight = rows.weight.mean()
+        weight = rows.weight / self._mean_weight
         random_state = check_random_state(self.random_state)
-        encoded = self._fit_encoder(X, weight)
-        explicit = validation[0] is not None
-        tree_rows, linear_rows, stop_rows = self._split(target, random_state, explicit)
-        if explicit:
-            X_val, y_val, weight_val = self._check_rows(*validation, reset=False)
-            stop = (
-                self._tree_input(self._encode(X_val)),
-                self._encode_target(y_val, None),
-                weight_val,
+        encoded = self._learn_columns(rows.X, weight)
+        layers = self._split_layers(target, random_state, validation.given)
+        stop = None
+        if validation.given:
+            X_val, y_val, weight_val = self._check_rows(
+                validation.X, validation.y, validation.sample_weight, reset=False
             )
-        elif stop_rows is not None:
-            stop = self._tree_input(encoded.take(stop_rows)), target[stop_rows], weight[stop_rows]
-        else:
-            stop = None
-        trees = _take(encoded, tree_rows)
+            held_out = self._encode(X_val), self._encode_target(y_val), weight_val
+            stop = self._tree_input(held_out[0]), *held_out[1:]
+        elif layers.stop is not None:
+            part = layers.stop
+            stop = self._tree_input(encoded.take(part)), target[part], weight[part]
         seed = int(random_state.randint(np.iinfo(np.int32).max))
-        self._fit_trees(self._tree_input(trees), target[tree_rows], weight[tree_rows], stop, seed)
-        self._fit_linear(
-            self._features(_take(encoded, linear_rows)),
-            target[linear_rows],
-            weight[linear_rows],
-            sample_weight is not None,
-            seed,
+        part = layers.trees
+        self._fit_trees(
+            self._tree_input(_take(encoded, part)), target[part], weight[part], stop, seed
         )
+        part = layers.linear
+        features = self._features(_take(encoded, part))
+        self._fit_linear(features, target[part], weight[part], rows.is_weighted, seed)
 
-    def _check_params(self):
-        if self.gbdt is not None and not isinstance(self.gbdt, lgb.LGBMClassifier):
-            raise TypeError(f"gbdt must be a lightgbm.LGBMClassifier or None, got {self.gbdt!r}")
-        if self.linear is not None and not hasattr(self.linear, "predict_proba"):
-            raise TypeError(
-                f"linear must be a classifier with predict_proba or None, got {self.linear!r}"
-            )
-        check_choice("passthrough", self.passthrough, (True, False))
-        if self.tree_fraction != "auto":
-            check_number("tree_fraction", self.tree_fraction, 0, 1, closed="right")
-        if self.n_buckets is not None:
-            check_number("n_buckets", self.n_buckets, 1, integer=True)
-        check_number("min_frequency", self.min_frequency, 0, closed="neither")
-        check_number("max_len", self.max_len, 1, integer=True)
-        check_choice("early_stopping", self.early_stopping, ("auto", True, False))
-        check_number("validation_fraction", self.validation_fraction, 0, 1, closed="neither")
-        check_number("n_iter_no_change", self.n_iter_no_change, 1, integer=True)
-
-    def _check_rows(self, X, y, sample_weight, *, reset):
-        return check_rows(self, X, y, sample_weight, check_target, reset=reset)
+    def _check_target(self, y):
+        return check_target(y)
 
     def set_params(self, **params):
         """Set parameters; ``linear__C`` or ``gbdt__num_leaves`` first make the default part.
@@ -339,22 +262,17 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         BaseEstimator.set_params(clone(self), **copies)
         return super().set_params(**params)
 
-    def _encode_target(self, y, classes):
-        """0/1 labels, shape (n,); `classes` are given in fit and None afterwards."""
-        known = self.classes_ if classes is None else classes
-        check_two_classes(known, y)
-        self.classes_ = known
-        return (y == known[1]).astype(np.int32)
+    def _encode_target(self, y):
+        """0/1 labels, shape (n,)."""
+        check_two_classes(self.classes_, y)
+        return (y == self.classes_[1]).astype(np.int32)
 
-    def _split(self, target, random_state, explicit):
-        """Rows of the trees, of the linear layer, and to stop on (or None)."""
-        stop = self.early_stopping
-        if stop == "auto":
-            stop = len(target) > EARLY_STOPPING_ROWS
+    def _split_layers(self, target, random_state, explicit) -> Layers:
         fraction = self.tree_fraction
         if fraction == "auto":
             fraction = _TREE_FRACTION if len(target) > _DISJOINT_ROWS else 1.0
-        held_out = self.validation_fraction if stop and not explicit else None
+        stop = self._stops_early(len(target)) and not explicit
+        held_out = self.validation_fraction if stop else None
         return split_layers(target, fraction, held_out, random_state)
 
     def _fit_trees(self, X, target, weight, stop, seed):
@@ -386,28 +304,6 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     # ---- features ------------------------------------------------------------------------
 
-    def _fit_encoder(self, X, weight) -> Encoded:
-        self._is_sparse = hasattr(X, "tocsr")
-        self.encoder_: Any = None
-        if self._is_sparse:
-            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
-            return self._encode(X)
-        self.encoder_ = LogEncoder(
-            categorical_features=self.categorical_features,
-            share_vocabulary=self.share_vocabulary,
-            min_frequency=self.min_frequency,
-            max_len=self.max_len,
-            dtype="float64",
-        )
-        return self.encoder_.fit_transform(X, sample_weight=weight)
-
-    def _encode(self, X) -> Encoded:
-        if not self._is_sparse:
-            return self.encoder_.transform(X.toarray() if hasattr(X, "tocsr") else X)
-        X = X.astype(np.float64) if hasattr(X, "tocsr") else np.asarray(X, dtype=np.float64)
-        n = X.shape[0]
-        return Encoded(np.empty((n, 0)), np.empty((n, 0), np.int32), sparse=sparse.csr_matrix(X))
-
     def _tree_input(self, encoded: Encoded):
         return tree_input(self.encoder_, encoded)
 
@@ -422,8 +318,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def _chunks(self, X):
         """The linear layer's features, some rows at a time."""
-        check_is_fitted(self)
-        encoded = self._encode(check_X(self, X, reset=False))
+        encoded = self._encode_raw(X)
         for begin in range(0, len(encoded), _PREDICT_ROWS):
             yield self._features(encoded.take(slice(begin, begin + _PREDICT_ROWS)))
 
@@ -470,8 +365,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         -------
         csr_matrix of shape (n_samples, n_leaves) or (n_samples, n_buckets), float64
         """
-        check_is_fitted(self)
-        encoded = self._encode(check_X(self, X, reset=False))
+        encoded = self._encode_raw(X)
         return self._leaves.one_hot(self._tree_input(encoded))
 
     def get_feature_names_out(self, input_features=None):
@@ -505,48 +399,6 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
             minlength=self.n_features_in_,
         )
         return gains / max(gains.sum(), np.finfo(float).tiny)
-
-    def __sklearn_is_fitted__(self):
-        return "linear_" in vars(self)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
-        tags.input_tags.sparse = True
-        return tags
-
-    # ---- files ---------------------------------------------------------------------------
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        if "linear_" not in state:
-            return state
-        encoder, linear = state.pop("encoder_"), state["linear_"]
-        state["_saved"] = {
-            "leaves": state.pop("_leaves").to_state(),
-            "encoder": None if encoder is None else encoder.to_state(),
-            "linear": None,
-        }
-        if type(linear) is OnlineLogisticRegression:
-            del state["linear_"]
-            state["_saved"]["linear"] = linear.__getstate__()
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_saved", None)
-        super().__setstate__(state)
-        if saved is None:
-            return
-        self._leaves = Leaves.from_state(saved["leaves"])
-        self.encoder_ = (
-            None if saved["encoder"] is None else LogEncoder.from_state(saved["encoder"])
-        )
-        if saved["linear"] is not None:
-            self.linear_ = OnlineLogisticRegression()
-            self.linear_.__setstate__(saved["linear"])
 
 
 def _default_trees():

@@ -6,8 +6,6 @@ Predicting Clicks on Ads at Facebook", ADKDD 2014, section 3.1.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy import optimize, sparse
 from scipy.special import expit
@@ -15,8 +13,18 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._hyperparameters import (
+    KW_ONLY,
+    Count,
+    NotNegative,
+    Positive,
+    check_parameters,
+    hyperparameters,
+)
+from .._state import stored
 from .._target import TwoClassesMixin, check_target, check_two_classes
-from .._validation import check_number, check_weight, drop_zero_weight
+from .._validation import check_weight, drop_zero_weight
+from .._warnings import warn
 
 # beta of the paper's rate alpha / (beta + sqrt(sum of squared gradients)): their tuned value.
 _BETA = 1.0
@@ -30,6 +38,8 @@ _PATIENCE = 5
 _STATUS_MAX_ITER = 1
 
 
+@stored
+@hyperparameters
 class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
     """Click probability as the sigmoid of a weighted sum of sparse features.
 
@@ -90,11 +100,11 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
     array([1, 0])
     """
 
-    def __init__(self, C=1.0, *, lr=0.05, tol=1e-4, max_iter=200):
-        self.C = C
-        self.lr = lr
-        self.tol = tol
-        self.max_iter = max_iter
+    C: Positive = 1.0
+    _: KW_ONLY
+    lr: Positive = 0.05
+    tol: NotNegative = 1e-4
+    max_iter: Count = 200
 
     def fit(self, X, y, sample_weight=None, *, coef_prior=None, classes=None):
         """Minimise the penalised log loss.
@@ -121,7 +131,7 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         ValueError
             If a parameter is out of range, X is not finite, or y does not have two classes.
         """
-        self._check_params()
+        check_parameters(self)
         X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
         self.classes_ = np.unique(y if classes is None else classes)
         check_two_classes(self.classes_, y)
@@ -167,7 +177,7 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
         ValueError
             As `fit`, or if y has a label that is not in ``classes_``.
         """
-        self._check_params()
+        check_parameters(self)
         first = not hasattr(self, "coef_")
         X, y, weight = self._check_rows(X, y, sample_weight, reset=first)
         labels = self.classes_ if not first else np.unique(y if classes is None else classes)
@@ -186,12 +196,6 @@ class OnlineLogisticRegression(TwoClassesMixin, BaseEstimator):
             _online_step(X[rows], target[rows], weight[rows], coef[0], intercept, squares, self.lr)
         self.coef_, self.intercept_, self.squared_gradients_ = coef, intercept, squares
         return self
-
-    def _check_params(self):
-        check_number("C", self.C, 0, closed="neither")
-        check_number("lr", self.lr, 0, closed="neither")
-        check_number("tol", self.tol, 0)
-        check_number("max_iter", self.max_iter, 1, integer=True)
 
     def _check_rows(self, X, y, sample_weight, *, reset):
         X, y = validate_data(
@@ -282,11 +286,10 @@ class _Objective:
             options={"maxiter": max_iter, "maxfun": 10 * max_iter, "gtol": 0.0, "ftol": _FTOL},
         )
         if found.status == _STATUS_MAX_ITER:
-            warnings.warn(
+            warn(
                 f"The linear layer has not converged after {max_iter} iterations: raise max_iter "
                 "or tol, scale the columns, or lower C.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         step = found.x * self._scale
         return step[:-1], float(step[-1] - self._mean @ step[:-1]), int(found.nit)

@@ -17,7 +17,6 @@ from .._validation import check_choice, check_number, check_weight, check_X, is_
 from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._events import Roles
 from ._ranks import exclude, places, top
 
 #: What score and early stopping look at.
@@ -32,7 +31,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
     @property
     def _item(self) -> str:
         """The name under which items are encoded."""
-        return Roles(*self._roles).item
+        return self._roles.item
 
     @property
     def _vocabulary(self) -> Vocabulary:
@@ -86,7 +85,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
 
     def _check_histories(self, X):
         """A frame with the columns that are read, or an array like that of fit."""
-        roles = Roles(*self._roles)
+        roles = self._roles
         if roles.history is None or is_frame(X):
             return check_X(self, X, reset=False, reads=roles.read)
         names = getattr(self, "feature_names_in_", None)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
+from .._warnings import warn
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._factorize import Values
 from ..preprocessing._vocabulary import FIRST_KNOWN
@@ -15,8 +14,6 @@ from ._prefixes import share_of_prefixes
 _MANY_REPEATS = 0.2
 # Rows that are prefixes of others are learned many times: above this share they are meant.
 _MANY_PREFIXES = 0.2
-# From a function here over a hook, `_fit`, `fit` and its wrapper to the line that called fit.
-_USER = 6
 
 
 def check_roles(history, history_time, request_time, event_features) -> None:
@@ -109,13 +106,11 @@ def warn_of_prefixes(history: Ragged, y: np.ndarray) -> None:
         Codes of the items that followed.
     """
     if (share := share_of_prefixes(history, y)) > _MANY_PREFIXES:
-        warnings.warn(
+        warn(
             f"{share:.0%} of the rows with 3 events or more look like prefixes of others, which "
             'hold their next items: with train_positions="all" early events are learned many '
             "times, and next items that are held out are learned too. If the rows come from "
             'make_prefixes, use train_positions="last"; else pass one row per user.',
-            UserWarning,
-            stacklevel=_USER,
         )
 
 
@@ -132,21 +127,17 @@ def warn_of_held_out(history: Ragged, y: np.ndarray, exclude_seen: bool) -> None
     """
     known = y >= FIRST_KNOWN
     if not known.any():
-        warnings.warn(
+        warn(
             f"None of the {len(y)} held-out items occurs in the training rows, so that all "
             "validation scores are 0. Check that y_val holds items as y does, and lower "
             "min_frequency if it leaves them out.",
-            UserWarning,
-            stacklevel=_USER,
         )
         return
     repeated = np.zeros(len(y), dtype=bool)
     row = np.repeat(np.arange(len(y)), history.lengths)
     repeated[row[history.values == y[row]]] = True
     if exclude_seen and (share := repeated[known].mean()) > _MANY_REPEATS:
-        warnings.warn(
+        warn(
             f"{share:.0%} of the held-out items occur in their own history, and exclude_seen "
             "leaves those out of the ranking. If items repeat, pass exclude_seen=False.",
-            UserWarning,
-            stacklevel=_USER,
         )

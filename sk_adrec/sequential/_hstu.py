@@ -3,14 +3,16 @@ for Generative Recommendations", ICML 2024, arXiv 2402.17152)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._hyperparameters import KW_ONLY, hyperparameters
 from ..nn import PackedLists
 from ..nn.hstu import RelativeBias, time_buckets
 from ._base import BaseNextItem
-from ._docs import next_item_docs
 from ._network import NextItemNetwork
 
 # Of the reference code's layer norms, and its initial projection.
@@ -83,7 +85,7 @@ class TimeContext(nn.Module):
         return [time_buckets(x[..., 1], x[..., 0]) for x in packed.blocks(packed.pack(times))]
 
 
-@next_item_docs
+@hyperparameters
 class HSTUNextItem(BaseNextItem):
     """Next item from a history by hierarchical sequential transduction units (HSTU).
 
@@ -92,50 +94,14 @@ class HSTUNextItem(BaseNextItem):
 
     Parameters
     ----------
-    %(embedding_dim)s
-    %(n_blocks)s
-    %(n_heads)s
-    %(dropout)s
-    %(max_len)s
-    %(history)s
-    history_time : str, default=None
+    history_time : str
         The list column of the events' times (seconds or datetime64), as long as the history. Adds
         a bias per bucket of time differences. Set it where a log has times.
-    request_time : str, default=None
+    request_time : str
         The column of the times at which predictions are asked for, of the kind of `history_time`.
         With it an event is biased by its age at the next event, as in the paper; without, by its
         age at the latest event. Set it only where the time of the request is known at prediction
         too.
-    %(event_features)s
-    %(train_positions)s
-    %(exclude_seen)s
-    %(loss)s
-    %(n_negatives)s
-    %(negatives)s
-    %(normalize)s
-    %(temperature)s
-    %(min_frequency)s
-    %(id_dropout)s
-    %(l2)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
-
-    Attributes
-    ----------
-    %(classes_)s
-    %(torch)s
 
     See Also
     --------
@@ -182,79 +148,12 @@ class HSTUNextItem(BaseNextItem):
            ['a', None]], dtype=object)
     """
 
-    def __init__(
-        self,
-        embedding_dim=50,
-        *,
-        n_blocks=2,
-        n_heads=1,
-        dropout=0.2,
-        max_len=200,
-        history=None,
-        history_time=None,
-        request_time=None,
-        event_features=None,
-        train_positions="all",
-        exclude_seen=True,
-        loss="auto",
-        n_negatives=512,
-        negatives="shared",
-        normalize=True,
-        temperature=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        l2=0.0,
-        optimizer="auto",
-        lr=1e-3,
-        batch_size=128,
-        max_epochs=100,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.n_blocks = n_blocks
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.max_len = max_len
-        self.history = history
-        self.history_time = history_time
-        self.request_time = request_time
-        self.event_features = event_features
-        self.train_positions = train_positions
-        self.exclude_seen = exclude_seen
-        self.loss = loss
-        self.n_negatives = n_negatives
-        self.negatives = negatives
-        self.normalize = normalize
-        self.temperature = temperature
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.l2 = l2
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
+    _: KW_ONLY
+    history_time: Any = None
+    request_time: Any = None
 
     def _build_network(self, schema, settings):
-        with_time = self._roles[1] is not None
+        with_time = self._roles.history_time is not None
         blocks = [
             HSTUBlock(settings.d, self.n_heads, settings.max_len, settings.dropout, with_time)
             for _ in range(self.n_blocks)

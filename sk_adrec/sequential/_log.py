@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..preprocessing._columns import read_table
-from ..preprocessing._history_times import read_times
+from ..preprocessing._history_times import to_times
 from ..preprocessing._schema import hint
 from ._checks import check_event_features
 
@@ -165,7 +165,7 @@ def _sorted_by_user(log, user, item, time, event_features):
     missing = {name: log[name].isna().to_numpy() for name in (user, item)}
     if time is not None:
         column = read_table(log[[time]]).column(0)
-        times = read_times(column, f"Column {time!r} (dtype {log[time].dtype})")
+        times = to_times(column, f"Column {time!r} (dtype {log[time].dtype})")
         missing[time] = times.missing
     for name, rows in missing.items():
         if rows.any():

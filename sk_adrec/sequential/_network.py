@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -66,17 +65,12 @@ class Predictions:
         Code of the item that follows; that of the last state of each row is y's.
     last : Tensor of shape (B,), int64
         Where each row's last state is.
-    items : callable
-        ``items(codes)`` are vectors of items by code, ``items()`` those of all known ones.
-    n_items : int
     """
 
     states: Tensor
     row: Tensor
     code: Tensor
     last: Tensor
-    items: Callable[..., Tensor]
-    n_items: int
 
 
 class NextItemNetwork(nn.Module):
@@ -143,7 +137,7 @@ class NextItemNetwork(nn.Module):
         if not self.training:
             return states
         rows = torch.arange(len(batch), device=x.device)
-        return Predictions(states, rows, torch.zeros_like(rows), last, self.items, self.n_items)
+        return Predictions(states, rows, torch.zeros_like(rows), last)
 
     def _events(self, batch: Batch, packed: PackedLists) -> Tensor:
         rows = [
@@ -187,9 +181,7 @@ class NextItemNetwork(nn.Module):
         whole = (kept > 0) & (kept == lengths)
         code[m + rows[whole]] = codes[(end - kept)[whole]]
         last = torch.where(kept > 0, end - 1, m + rows)
-        return Predictions(
-            states, torch.cat([packed.row, rows]), code, last, self.items, self.n_items
-        )
+        return Predictions(states, torch.cat([packed.row, rows]), code, last)
 
 
 class NextItemLoss(nn.Module):
@@ -204,34 +196,34 @@ class NextItemLoss(nn.Module):
     states_per_row : float
         Divides the sums, so that their mean over the training rows is a mean over states, and
         each state counts alike, whatever batch it is in.
-    catalogue : callable
-        ``catalogue() -> Tensor (n_items, d)``, for evaluation.
     """
 
-    def __init__(self, n_negatives, shared, states_per_row, catalogue):
+    reads = ("module",)
+
+    def __init__(self, n_negatives, shared, states_per_row):
         super().__init__()
         self.n_negatives, self.shared = n_negatives, shared
-        self.states_per_row, self.catalogue = states_per_row, catalogue
+        self.states_per_row = states_per_row
 
-    def forward(self, output: Tensor | Predictions, y: Tensor) -> Tensor:
+    def forward(self, output: Tensor | Predictions, y: Tensor, module: NextItemNetwork) -> Tensor:
         """Loss of each row, shape (B,), for y of codes: rows with an unknown y lose nothing."""
         if isinstance(output, Tensor):
-            return self._evaluate(output, y)
+            return self._evaluate(output, y, module)
         code = output.code.index_copy(0, output.last, y)
         known = (code >= FIRST_KNOWN).nonzero().squeeze(1)
         u, code = output.states[known], code[known]
         if self.n_negatives is None:
-            loss = SoftmaxLoss()(u, output.items(), code - FIRST_KNOWN)
+            loss = SoftmaxLoss()(u, module.items(), code - FIRST_KNOWN)
         else:
             size = (self.n_negatives,) if self.shared else (len(u), self.n_negatives)
-            drawn = FIRST_KNOWN + uniform_negatives(output.n_items, size, u.device)
-            items = output.items
+            drawn = FIRST_KNOWN + uniform_negatives(module.n_items, size, u.device)
+            items = module.items
             loss = SampledSoftmaxLoss()(u, items(code), items(drawn), code, drawn)
         total = loss.new_zeros(len(y)).index_add(0, output.row[known], loss)
         return total / self.states_per_row
 
-    def _evaluate(self, states: Tensor, y: Tensor) -> Tensor:
+    def _evaluate(self, states: Tensor, y: Tensor, module: NextItemNetwork) -> Tensor:
         known = y >= FIRST_KNOWN
         loss = states.new_zeros(len(y))
-        loss[known] = SoftmaxLoss()(states[known], self.catalogue(), y[known] - FIRST_KNOWN)
+        loss[known] = SoftmaxLoss()(states[known], module.items(), y[known] - FIRST_KNOWN)
         return loss

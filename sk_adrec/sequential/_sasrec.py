@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._hyperparameters import hyperparameters
 from ..nn import PackedLists
 from ._base import BaseNextItem
-from ._docs import next_item_docs
 from ._network import NextItemNetwork
 
 
@@ -53,51 +53,12 @@ class SASRecBlock(nn.Module):
         return F.dropout(x, self.dropout, self.training)
 
 
-@next_item_docs
+@hyperparameters
 class SASRecNextItem(BaseNextItem):
     """Next item from a history by self-attention (SASRec).
 
     A transformer decoder over the events of a history: softmax attention and a feed-forward part
     per layer. The usual baseline for sequences.
-
-    Parameters
-    ----------
-    %(embedding_dim)s
-    %(n_blocks)s
-    %(n_heads)s
-    %(dropout)s
-    %(max_len)s
-    %(history)s
-    %(event_features)s
-    %(train_positions)s
-    %(exclude_seen)s
-    %(loss)s
-    %(n_negatives)s
-    %(negatives)s
-    %(normalize)s
-    %(temperature)s
-    %(min_frequency)s
-    %(id_dropout)s
-    %(l2)s
-    %(optimizer)s
-    %(lr)s
-    %(batch_size)s
-    %(max_epochs)s
-    %(early_stopping)s
-    %(validation_fraction)s
-    %(n_iter_no_change)s
-    %(grow_vocabulary)s
-    %(device)s
-    %(dtype)s
-    %(random_state)s
-    %(verbose)s
-    %(callbacks)s
-    %(net_params)s
-
-    Attributes
-    ----------
-    %(classes_)s
-    %(torch)s
 
     See Also
     --------
@@ -131,73 +92,6 @@ class SASRecNextItem(BaseNextItem):
     array([['c', None],
            ['a', None]], dtype=object)
     """
-
-    def __init__(
-        self,
-        embedding_dim=50,
-        *,
-        n_blocks=2,
-        n_heads=1,
-        dropout=0.2,
-        max_len=200,
-        history=None,
-        event_features=None,
-        train_positions="all",
-        exclude_seen=True,
-        loss="auto",
-        n_negatives=512,
-        negatives="shared",
-        normalize=True,
-        temperature=None,
-        min_frequency=1,
-        id_dropout=0.1,
-        l2=0.0,
-        optimizer="auto",
-        lr=1e-3,
-        batch_size=128,
-        max_epochs=100,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        grow_vocabulary=False,
-        device="auto",
-        dtype="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
-        self.embedding_dim = embedding_dim
-        self.n_blocks = n_blocks
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.max_len = max_len
-        self.history = history
-        self.event_features = event_features
-        self.train_positions = train_positions
-        self.exclude_seen = exclude_seen
-        self.loss = loss
-        self.n_negatives = n_negatives
-        self.negatives = negatives
-        self.normalize = normalize
-        self.temperature = temperature
-        self.min_frequency = min_frequency
-        self.id_dropout = id_dropout
-        self.l2 = l2
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.grow_vocabulary = grow_vocabulary
-        self.device = device
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
-        self.net_params = net_params
 
     def _build_network(self, schema, settings):
         blocks = [

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from .._warnings import warn
 from ..preprocessing._columns import Column, Table
-from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, read_times
-
-if TYPE_CHECKING:
-    from ._events import Roles
+from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, to_times
+from ._roles import Roles
 
 # Share of the rows whose times may be out of order before that is pointed out.
 _FEW_ROWS = 0.01
@@ -67,12 +63,10 @@ def _warn_of_disorder(
         if rows.any()
     ]
     if (descends | early).sum() > _FEW_ROWS * len(last):
-        warnings.warn(
+        warn(
             f"Of {len(last)} histories, {' and '.join(found)}; a later time counts as one as much "
             "earlier. Sort events by time, the newest last, and see that both columns of times "
             "have one unit.",
-            UserWarning,
-            stacklevel=2,
         )
 
 
@@ -100,7 +94,7 @@ def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
     ValueError
         If a number is infinite, or a date outside the years 1678 to 2261.
     """
-    times = read_times(column, where)
+    times = to_times(column, where)
     values = times.values.astype(np.float64)
     if times.kind in (LOCAL, ZONED):
         values /= 1e9  # from nanoseconds

@@ -38,18 +38,16 @@ def needs(*names: str):
     return mark
 
 
-def default_instance(Estimator: Callable[..., BaseEstimator]) -> BaseEstimator:
-    """An estimator with its own defaults; a meta-estimator is given a factorisation machine."""
+def default_instance(
+    Estimator: Callable[..., BaseEstimator], inside: BaseEstimator
+) -> BaseEstimator:
+    """An estimator with its own defaults; a meta-estimator is given the one `inside`."""
     required = [
         name
         for name, parameter in inspect.signature(Estimator).parameters.items()
         if parameter.default is parameter.empty
     ]
-    if required == ["estimator"]:
-        from ..ranking._fm import FMClassifier
-
-        return Estimator(FMClassifier())
-    return Estimator()
+    return Estimator(inside) if required == ["estimator"] else Estimator()
 
 
 def with_params(estimator: BaseEstimator, **params: Any) -> BaseEstimator:

@@ -8,12 +8,12 @@ files, and that the model learns. Run both on an estimator of your own.
 from __future__ import annotations
 
 import unittest
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import SkipTestWarning
 
+from .._warnings import warn
 from ._check_cases import on_rows
 from ._checks_code import check_parameters_are_documented, check_parameters_are_read
 from ._checks_data import (
@@ -330,7 +330,7 @@ def check_estimator(estimator: BaseEstimator) -> None:
         try:
             check(estimator)
         except unittest.SkipTest as reason:
-            warnings.warn(f"{check.__name__}: {reason}", SkipTestWarning, stacklevel=2)
+            warn(f"{check.__name__}: {reason}", SkipTestWarning)
 
 
 def parametrize_with_checks(estimators: Iterable[BaseEstimator]):

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sk_adrec.preprocessing._columns import read_table
-from sk_adrec.preprocessing._log_encoder import SMALL, ColumnSpec, LogEncoder
-from sk_adrec.preprocessing._small import encode_small
+from sk_adrec.preprocessing._log_encoder import FEW_ROWS, ColumnSpec, LogEncoder
 
 
 def assert_same(one, other):
@@ -157,7 +156,7 @@ def test_agrees_with_a_slow_encoder(fitted, seen, backend, other, min_frequency,
             if all(row[name] is None for row in fitted):
                 fitted[0][name] = []
     encoded = encoder.fit_transform(to_frame(fitted, backend), np.array(weights, dtype=float))
-    copies = SMALL // len(seen) + 1
+    copies = FEW_ROWS // len(seen) + 1
     small = encoder.transform(to_frame(seen, other, order="cab"))
     large = encoder.transform(to_frame(seen * copies, other, order="cba"))
     assert_same(small, large.take(slice(0, len(seen))))
@@ -556,7 +555,7 @@ def test_small_frames_take_the_dictionary_route():
     for frame in (X, X.iloc[[3]], pl.DataFrame(X.drop(columns="mixed"))):
         if len(frame.columns) < X.shape[1]:
             encoder = LogEncoder(categorical_features=["id", "hash"]).fit(frame)
-        assert encode_small(encoder, read_table(frame)) is not None
+        assert encoder._encode_few_rows(read_table(frame)) is not None
 
 
 def test_min_frequency_as_a_share():

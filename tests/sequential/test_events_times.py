@@ -11,7 +11,8 @@ import pytest
 
 from sk_adrec import HSTUNextItem
 from sk_adrec.sequential import leave_last_out
-from sk_adrec.sequential._events import Roles, read_events
+from sk_adrec.sequential._events import read_events
+from sk_adrec.sequential._roles import Roles
 from sk_adrec.sequential._times import seconds
 
 ROLES = Roles("h", "t", "now", ())

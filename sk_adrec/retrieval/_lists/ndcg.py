@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
+
+from ..._warnings import warn
 
 #: `score` is NDCG at this rank.
 SCORE_K = 10
@@ -26,8 +27,7 @@ def mean_ndcg(
     Parameters
     ----------
     target : ndarray of shape (n_rows,), bool
-        The rows to find; others are not looked at. Without one the result is 0, with a warning
-        for who called the caller.
+        The rows to find; others are not looked at. Without one the result is 0, with a warning.
     user, item : ndarray of shape (n_rows,), integer
         Codes of their own, by which unknown ones differ too. Of equal pairs one counts.
     position : ndarray of shape (n_rows,)
@@ -39,11 +39,10 @@ def mean_ndcg(
         of some rows, of which each user's first is asked for.
     """
     if not target.any():
-        warnings.warn(
+        warn(
             "score is 0: X holds no pair of user and item that fit has not seen. Pass rows that "
             "were held out.",
             UndefinedMetricWarning,
-            stacklevel=3,
         )
         return 0.0
     rows = np.flatnonzero(target)

@@ -5,12 +5,12 @@ The one place where plain arrays, whose columns have no names, are read by posit
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
 from scipy import sparse
 
 from ..._validation import check_X
+from ..._warnings import warn
 from ...preprocessing._columns import Table
 from ...preprocessing._schema import hint
 
@@ -79,11 +79,9 @@ def _by_position(table: Table, roles: dict[str, str | int]) -> dict[str, int]:
             f"columns for {', '.join(roles)}"
         )
     read = ", ".join(f"column {k} as {role}" for k, role in enumerate(roles))
-    warnings.warn(
+    warn(
         f"X has no column names, so {read} is read by position. Pass a DataFrame with the columns "
         f"{list(roles.values())}, or the positions themselves: {next(iter(roles))}=0.",
-        UserWarning,
-        stacklevel=2,
     )
     return {role: k for k, role in enumerate(roles)}
 
@@ -99,11 +97,9 @@ def halves(table: Table) -> tuple[list[str], list[str]]:
             f"X has {n} feature(s) while a minimum of 2 is required: columns for user, item"
         )
     names, middle = [str(j) for j in range(n)], n // 2
-    warnings.warn(
+    warn(
         f"X has no column names, so columns 0 to {middle - 1} are read as the user's and {middle} "
         f"to {n - 1} as the item's. Pass a DataFrame with named columns, or the positions of the "
         f"ids themselves: user=0, item={middle}.",
-        UserWarning,
-        stacklevel=2,
     )
     return names[:middle], names[middle:]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from ..preprocessing._encoded import Encoded, Ragged
-from ..preprocessing._log_encoder import LogEncoder
-from ._leaves import one_hot
+from ...preprocessing._encoded import Encoded, Ragged
+from ...preprocessing._log_encoder import LogEncoder
+from .leaves import one_hot
 
 
 def tree_input(encoder: LogEncoder | None, encoded: Encoded) -> np.ndarray | sparse.csr_matrix:

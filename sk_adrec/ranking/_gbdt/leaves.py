@@ -9,10 +9,13 @@ import lightgbm as lgb
 import numpy as np
 from scipy import sparse
 
+from ..._state import stored
+
 # Rows whose leaves are asked for at once: LightGBM answers in float64, which bounds the memory.
 _ROWS = 65_536
 
 
+@stored
 class Leaves:
     """Fitted trees without their training data.
 

@@ -22,19 +22,23 @@ _BEYOND_CHANCE = 4.0
 _MOST_ROWS = 1_000_000
 
 
-def settle(module, forward, rows: TrainingRows, spread: float | None = None) -> None:
+def settle(
+    module, forward, rows: TrainingRows, spread: float | None = None, nested: bool = False
+) -> None:
     """Move a module's ``output_biases``, if it names any, to where mean labels are predicted.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Each of K biases is added to all log odds of a stage, given the stage before it.
+        Each of K biases is added to all log odds of a task.
     forward : callable
         Row numbers of the encoded rows -> logits of shape (n,) or (n, K).
     rows : TrainingRows
         With y of shape (n,) or (n, K), NaN where it is not known.
     spread : float or None, default=None
         As in `shift_to_mean`.
+    nested : bool, default=False
+        Whether log odds are those of a stage given the stage before it.
     """
     biases = getattr(module, "output_biases", None)
     if biases is None:
@@ -47,7 +51,8 @@ def settle(module, forward, rows: TrainingRows, spread: float | None = None) -> 
         for bias, z, labels in zip(biases, logits.T, y.T):
             known = ~np.isnan(labels)
             shift = shift_to_mean(z[known], labels[known], weight[known], before[known], spread)
-            before = before * expit(z + shift)
+            if nested:
+                before = before * expit(z + shift)
             bias += shift
 
 

@@ -6,19 +6,18 @@ which knows the right answer or the right error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ._columns import Table
 from ._encoded import Encoded, Ragged
+from ._moments import Moments
+from ._schema import ColumnSpec, Name
 from ._vocabulary import MISSING, UNKNOWN, Vocabulary
-
-if TYPE_CHECKING:
-    from ._log_encoder import LogEncoder
 
 _NUMBERS = (int, float, np.number, np.bool_)
 
@@ -27,25 +26,32 @@ class _NotOrdinaryError(Exception):
     """The vectorised encoder must look at this frame."""
 
 
-def encode_small(encoder: LogEncoder, table: Table) -> Encoded | None:
-    """Encode a small table as `LogEncoder.transform` does, or return None."""
-    columns = list(table.small_columns())
+def encode_few_rows(
+    table: Table,
+    specs: Sequence[ColumnSpec],
+    vocabularies: Mapping[Name, Vocabulary],
+    moments: Moments,
+    max_len: int | None,
+    dtype: str,
+) -> Encoded | None:
+    """Encode a table of few rows as a fitted `LogEncoder` with these parts does, or return None."""
+    columns = list(table.columns_as_objects())
     floats: list[np.ndarray] = []
     codes: list[list[int]] = []
     sequences: dict[Any, Ragged] = {}
     try:
-        for spec, column in zip(encoder.columns_, columns):
+        for spec, column in zip(specs, columns):
             if spec.vocabulary is None:
                 floats.append(np.array([_number(value) for value in column], dtype=np.float64))
                 continue
-            code = _coder(encoder.vocabularies_[spec.vocabulary])
+            code = _coder(vocabularies[spec.vocabulary])
             if spec.kind == "categorical":
                 codes.append([code(value) for value in column])
             else:
-                sequences[spec.name] = _ragged(column, code, encoder.max_len)
+                sequences[spec.name] = _ragged(column, code, max_len)
     except (_NotOrdinaryError, TypeError, OverflowError):
         return None
-    numeric = encoder._moments.standardise(floats, table.n_rows, encoder.dtype)
+    numeric = moments.standardise(floats, table.n_rows, dtype)
     categorical = np.empty((table.n_rows, len(codes)), dtype=np.int32)
     for position, column_codes in enumerate(codes):
         categorical[:, position] = column_codes

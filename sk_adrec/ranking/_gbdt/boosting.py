@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightgbm as lgb
 import numpy as np
@@ -12,12 +12,27 @@ from sklearn.utils.validation import has_fit_parameter
 _LEAST_PER_LABEL = 10
 
 
+class Layers(NamedTuple):
+    """Rows of each layer, ascending; each part holds both labels.
+
+    Parameters
+    ----------
+    trees, linear : ndarray of int
+    stop : ndarray of int or None
+        To stop on.
+    """
+
+    trees: np.ndarray
+    linear: np.ndarray
+    stop: np.ndarray | None
+
+
 def split_layers(
     target: np.ndarray,
     fraction: float,
     validation_fraction: float | None,
     random_state: np.random.RandomState,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> Layers:
     """Rows of the trees, rows of the linear layer, and rows to stop on.
 
     Parameters
@@ -32,13 +47,12 @@ def split_layers(
 
     Returns
     -------
-    trees, linear, stop : ndarray of int, ascending
-        Each holds both labels; `stop` may be None.
+    Layers
     """
     everything = np.arange(len(target))
     held_out = max(1 - fraction, validation_fraction or 0.0)
     if held_out == 0 or np.bincount(target, minlength=2).min() < _LEAST_PER_LABEL:
-        return everything, everything, None
+        return Layers(everything, everything, None)
     rows = _shuffle_stratified(target, random_state)
     least, most = _part_sizes(target[rows])
 
@@ -48,7 +62,7 @@ def split_layers(
     other = first(held_out)
     trees = np.setdiff1d(everything, other, assume_unique=True)
     stop = None if validation_fraction is None else first(validation_fraction)
-    return trees, everything if fraction == 1 else other, stop
+    return Layers(trees, everything if fraction == 1 else other, stop)
 
 
 def fit_trees(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..preprocessing._encoded import Encoded
 
@@ -46,6 +47,15 @@ class Lists:
     def lengths(self) -> Tensor:
         """Entries of each row, shape (B,), int64."""
         return self.offsets.diff()
+
+    def take(self, rows: Tensor) -> Lists:
+        """The lists of some rows, by an index of shape (n,)."""
+        lengths = self.lengths[rows]
+        offsets = F.pad(lengths.cumsum(0), (1, 0))
+        # Entry j of the result lies (j - offsets[row]) behind its list's start.
+        shift = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], lengths)
+        entry = torch.arange(len(shift), device=shift.device) + shift
+        return Lists(self.values[entry], offsets, None if self.x is None else self.x[entry])
 
     def padded(self) -> Tensor:
         """Pad the lists on the right to the longest.
@@ -100,6 +110,16 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.categorical)
+
+    def take(self, rows: Tensor) -> Batch:
+        """Some rows, by an index of shape (n,)."""
+        return Batch(
+            self.numeric[rows],
+            self.categorical[rows],
+            {name: lists.take(rows) for name, lists in self.sequences.items()},
+            None if self.sparse is None else self.sparse.take(rows),
+            None if self.histories is None else self.histories.take(rows),
+        )
 
     @classmethod
     def from_encoded(cls, encoded: Encoded, device: str | torch.device = "cpu") -> Batch:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .._warnings import warn
+from .._state import stored
 from ._columns import Column, read_table
 from ._factorize import Factorized, Values, factorize, pack
 
@@ -29,6 +30,7 @@ _OTHER_TYPE = {
 }
 
 
+@stored
 class Vocabulary:
     """Known ids in a fixed order; an id's code is its position + 2.
 

@@ -2,75 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
-from .._log.log import Log
-
 # Groups of the curve, and the weight that each should have: more would follow noise.
 _MAX_GROUPS, _GROUP_WEIGHT = 20, 50
-#: Pairs of each class that a curve is learned from.
-N_PAIRS = 2_000
+# Pairs of each class that a curve is learned from.
+_MOST_PAIRS = 2_000
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Pairs of users and items to calibrate on.
+def draw(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    """As many of some rows as a curve is learned from, in their order."""
+    if len(rows) <= _MOST_PAIRS:
+        return rows
+    return np.sort(rng.choice(rows, _MOST_PAIRS, replace=False))
+
+
+def balance(positives, negatives, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the pairs of two classes are positive, and weights.
 
     Parameters
     ----------
-    users, items : ndarray of shape (n,), integer
-    positive : ndarray of shape (n,), bool
-    weight : ndarray of shape (n,)
-        Sums to n; each class has the share that it has in the log.
-    base_rate : float
-        Share of the positive class.
+    positives, negatives : ndarray of shape (n_1,) and (n_0,)
+        Weights within each class.
+    rate : float
+        Share of the positives in the log.
+
+    Returns
+    -------
+    positive : ndarray of shape (n_1 + n_0,), bool
+    weight : ndarray of shape (n_1 + n_0,)
+        Sums to n_1 + n_0; each class has its share in the log.
     """
-
-    users: np.ndarray
-    items: np.ndarray
-    positive: np.ndarray
-    weight: np.ndarray
-    base_rate: float
-
-    @classmethod
-    def draw(cls, log: Log, rng: np.random.Generator) -> Sample:
-        """Positives of a log, and its negatives; or, where it has none, as many random pairs.
-
-        A random pair is a user of a drawn positive with an item drawn uniformly: they come one to
-        one.
-        """
-        pairs = log.interactions
-        users, items, weight, total = _draw(rng, pairs.users(), pairs.items, pairs.weight)
-        if log.negatives is None:
-            other_users, other_weight, rate = users, weight, 0.5
-            other_items = rng.integers(0, pairs.n_items, len(users))
-        else:
-            other_users, other_items, other_weight, other_total = _draw(rng, *log.negatives)
-            rate = total / (total + other_total)
-        n = len(users) + len(other_users)
-        return cls(
-            np.concatenate([users, other_users]),
-            np.concatenate([items, other_items]),
-            np.arange(n) < len(users),
-            np.concatenate(
-                [
-                    weight * (n * rate / weight.sum()),
-                    other_weight * (n * (1 - rate) / other_weight.sum()),
-                ]
-            ),
-            rate,
-        )
-
-
-def _draw(rng, users, items, weight):
-    total = float(weight.sum(dtype=np.float64))
-    if len(users) > N_PAIRS:
-        rows = np.sort(rng.choice(len(users), N_PAIRS, replace=False))
-        users, items, weight = users[rows], items[rows], weight[rows]
-    return users, items, weight.astype(np.float64), total
+    n = len(positives) + len(negatives)
+    weights = [
+        weight * (n * share / weight.sum())
+        for weight, share in ((positives, rate), (negatives, 1 - rate))
+    ]
+    return np.arange(n) < len(positives), np.concatenate(weights)
 
 
 def fit_curve(score, positive, weight) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from ...preprocessing._factorize import Factorized
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from .ids import as_table, number_ids, read_ids, times_as_numbers
 from .interactions import Interactions
+from .log import Log
 from .roles import role_positions
 
 
@@ -72,3 +73,37 @@ def read_histories(
     shape = (vocabulary.n_codes - FIRST_KNOWN, known_items.n_codes - FIRST_KNOWN)
     times = None if times is None else times[keep]
     return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
+
+
+def find_histories(
+    log: Log, ids: Factorized, numbers: np.ndarray, history, roles: dict[str, str | int]
+) -> tuple[Interactions, np.ndarray]:
+    """Histories, and which of them each user has; -1 = none.
+
+    Warns where the users of `history` are of another type than those that are asked for: whichever
+    of them is of another type than the log's.
+
+    Parameters
+    ----------
+    log : Log
+    ids : Factorized
+        Users that are asked for.
+    numbers : ndarray of shape (n,)
+        Theirs in the log; -1 = not in it.
+    history : mapping, data frame or None
+        Given ones stand in place of the log's.
+    roles : dict of str to str or int
+        As of :func:`read_histories`.
+    """
+    if history is None:
+        return log.interactions, numbers
+    given_users, given = read_histories(history, roles, log.items)
+    if log.users.holds(ids.values):
+        log.users.warn_of_other_type(given_users.as_factorized(), "history, as users,")
+    else:
+        given_users.warn_of_other_type(ids, "users", "history")
+    own = number_ids(given_users, ids)
+    # Those given come first; of the others, only those asked for are copied.
+    asked, place = np.unique(numbers, return_inverse=True)
+    row = np.where(own >= 0, own, len(given.lengths) + place)
+    return given.followed_by(log.interactions.take(asked)), row

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..._state import stored
 from ..._target import check_two_classes
 from ...preprocessing._columns import Table
 from ...preprocessing._factorize import Factorized
@@ -19,6 +19,7 @@ from .roles import role_positions
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+@stored
 @dataclass(frozen=True)
 class Log:
     """All that was learned of who did what.
@@ -129,26 +130,22 @@ class Log:
             times = None if times is None else np.append(times, np.zeros(n, times.dtype))
         return user, item, positive, weight, times
 
-    def to_state(self) -> dict[str, Any]:
-        """The log as dicts, strings, numbers and plain arrays."""
-        pairs = self.interactions
-        return {
-            "users": self.users.to_state(),
-            "items": self.items.to_state(),
-            "pairs": [pairs.indptr, pairs.items, pairs.weight, pairs.times, pairs.n_items],
-            "negatives": None if self.negatives is None else list(self.negatives),
-        }
+    @property
+    def positive_rate(self) -> float:
+        """Share of the positives in the log's weight; 0.5 without negatives."""
+        if self.negatives is None:
+            return 0.5
+        total = self.interactions.weight.sum(dtype=np.float64)
+        return float(total / (total + self.negatives[2].sum()))
 
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Log:
-        """The log that `to_state` described."""
-        negatives = state["negatives"]
-        return cls(
-            Vocabulary.from_state(state["users"]),
-            Vocabulary.from_state(state["items"]),
-            Interactions(*state["pairs"]),
-            None if negatives is None else tuple(negatives),
-        )
+    def popularity_of(self, items: Vocabulary) -> np.ndarray:
+        """Share of items, of the log or new, in the weight of all positives, shape (n_items,)."""
+        pairs = self.interactions
+        total = np.bincount(pairs.items, pairs.weight, pairs.n_items)
+        if items is self.items:
+            return total / total.sum()
+        code = items.translate(self.items) - FIRST_KNOWN
+        return np.where(code >= 0, total[code], 0.0) / total.sum()
 
 
 def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Vocabulary:

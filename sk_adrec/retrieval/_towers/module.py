@@ -21,9 +21,6 @@ _NORM_EPS = 1e-6
 # Initial embeddings: their cosines differ from the start, and still move fast.
 _STD = 0.1
 
-#: Columns of an encoded target: numbers of the user and of the item, and whether it is positive.
-USER, ITEM, POSITIVE = 0, 1, 2
-
 P = TypeVar("P", Encoded, Batch)
 
 
@@ -115,6 +112,42 @@ class Tower(nn.Module):
         return out
 
 
+class LogItems(nn.Module):
+    """The items of a log, by number, on the device of the module that holds them.
+
+    Parameters
+    ----------
+    rows : Encoded
+        The item's columns.
+    """
+
+    numeric: Tensor
+    categorical: Tensor
+
+    def __init__(self, rows: Encoded):
+        super().__init__()
+        batch = Batch.from_encoded(rows)
+        self.lists = list(batch.sequences)
+        tensors = {"numeric": batch.numeric, "categorical": batch.categorical}
+        for k, each in enumerate(batch.sequences.values()):
+            tensors |= {f"values{k}": each.values, f"offsets{k}": each.offsets}
+        for name, tensor in tensors.items():
+            # Files hold the rows, not the module's copy.
+            self.register_buffer(name, tensor, persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.categorical)
+
+    def forward(self, numbers: Tensor | None = None) -> Batch:
+        """A batch of some items, or of all."""
+        lists = {
+            name: Lists(getattr(self, f"values{k}"), getattr(self, f"offsets{k}"))
+            for k, name in enumerate(self.lists)
+        }
+        batch = Batch(self.numeric, self.categorical, lists)
+        return batch if numbers is None else batch.take(numbers)
+
+
 class Split(NamedTuple):
     """What :class:`TwoTowers` gives out in training on users with their items.
 
@@ -153,8 +186,9 @@ class TwoTowers(nn.Module):
     d : int
     normalize : bool
         Vectors of length 1: products are cosines.
-    held_out : float
-        Share of a user's items that training predicts from the others, where batches have them.
+    held_out : float or None
+        Share of a user's items that training predicts from the others; None for a model that reads
+        no histories.
     all_items : bool
         Whether that training needs the vectors of all items. If not, items that no user of a batch
         has are not encoded, which a large catalogue makes worth while.
@@ -162,11 +196,9 @@ class TwoTowers(nn.Module):
         Of :class:`Tower`.
     """
 
-    _log_batch: Batch | None
-
     def __init__(
         self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
-        held_out: float, all_items: bool, **tower
+        held_out: float | None, all_items: bool, **tower
     ):  # fmt: skip
         super().__init__()
         self.user, self.item, self.normalize = user, item, normalize
@@ -179,19 +211,27 @@ class TwoTowers(nn.Module):
         self.user_tower = Tower(user.schema(schema), table, **tower)
         self.item_tower = Tower(item.schema(schema), table, **tower)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the module lies."""
+        return self.item_tower.inputs.table.weight.device
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether batches should hold what users have had."""
+        return self.held_out is not None
+
     def set_log_items(self, rows: Encoded) -> None:
         """The items that histories and softmax are of, by number."""
-        self._log_rows, self._log_batch = rows, None
+        self.logged = LogItems(rows).to(self.device)
 
     def log_items(self, numbers: Tensor | None = None) -> Tensor:
         """Outputs y of the item tower for items of the log by number, or for all, shape (n, d)."""
-        device = self.item_tower.inputs.table.weight.device
-        if numbers is not None:
-            rows = self._log_rows.take(numbers.cpu().numpy())
-            return self.item_tower(Batch.from_encoded(rows, device))
-        if self._log_batch is None or self._log_batch.categorical.device != device:
-            self._log_batch = Batch.from_encoded(self._log_rows, device)
-        return self.item_tower(self._log_batch)
+        return self.item_tower(self.logged(numbers))
+
+    def log_vectors(self, numbers: Tensor | None = None) -> Tensor:
+        """Vectors of the same items."""
+        return self.finish(self.log_items(numbers))
 
     def users(self, batch: Batch) -> Tensor:
         """Vectors of users, shape (B, d), from a batch of the user's columns."""
@@ -220,7 +260,7 @@ class TwoTowers(nn.Module):
 
     def _outputs_of(self, history: Lists) -> tuple[Lists, Tensor]:
         """Histories as rows of y, and the outputs y of the item tower for the items in them."""
-        numbers, rows = unique_rows(history.values, len(self._log_rows))
+        numbers, rows = unique_rows(history.values, len(self.logged))
         return replace(history, values=rows), self.log_items(numbers)
 
     def finish(self, x: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
-from .._batches import TrainingRows
 from .._hyperparameters import (
     KW_ONLY,
     Activation,
@@ -48,18 +47,16 @@ from ._base import BaseRetriever, Pairs
 from ._lists.ndcg import SCORE_K
 from ._lists.search import Users
 from ._log.ids import as_table, number_ids, read_ids
-from ._log.interactions import Interactions
 from ._log.log import Log, read_labels
 from ._log.roles import check_log
-from ._towers.calibration import fit_tower_curve
 from ._towers.catalogue import Catalogue, Index
 from ._towers.columns import TowerColumns, select
 from ._towers.loss import LossSettings, TwoTowerLoss
 from ._towers.module import Side, TwoTowers
-from ._towers.rows import ITEM, POSITIVE, USER, PairRows, last_rows, stack, with_histories
-from ._towers.task import Judged, Logged, TowerTask, shares_of, users_to_rank, users_with_items
+from ._towers.rows import ITEM, USER, LastRows, PairRows, last_rows, with_histories
+from ._towers.task import Logged, TaskMaker
+from ._towers.trained import TrainedTowers
 from ._towers.validation import ValidationNDCG
-from ._towers.vectors import pair_scores, vectors
 
 _COSINE_TEMPERATURE = 0.1
 # Items up to which loss="auto" compares a user's items with all.
@@ -280,7 +277,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
                 super().partial_fit(X, y, sample_weight, classes=classes)
         except BaseException:
             if hasattr(self, "net_"):
-                self.net_.module_.set_log_items(self._item_rows)
+                self.net_.module_.set_log_items(self._last.items)
             raise
         return self
 
@@ -373,65 +370,35 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         return encoded, target
 
     def _make_task(self, encoded, target, weight, parts, valid, further):
-        before, target, fitted = target.before, target.target, self._as_fitted()
-        self._keep_last_rows(encoded, target, before)
-        own_negatives, shape = fitted._learns_from_negatives(), self.log_.interactions.shape
-        rows = np.arange(len(target)) if parts.train is None else parts.train
-        used = rows if own_negatives else rows[target[rows, POSITIVE] == 1]
-        if further:
-            pairs, users = self.log_.interactions, np.unique(target[used, USER])
-            counted = (pairs.users(), pairs.items, pairs.weight)
-        elif len(used):
-            positive = used[target[used, POSITIVE] == 1]
-            counted = (target[positive, USER], target[positive, ITEM], weight[positive])
-            pairs = Interactions.of(*counted, None, shape)
-            users = np.flatnonzero(pairs.lengths)
-        else:
-            raise ValueError(
-                "y must have a positive row with a user and an item to learn from, got "
-                f"{len(rows)} rows without one"
-            )
-        task = TowerTask(
-            schema=self._schema,
-            train=TrainingRows(encoded, target, weight, used),
-            shares=shares_of(*counted, shape),
-            own_negatives=own_negatives,
+        fitted, rows = self._as_fitted(), (encoded, target.numbers, weight)
+        self._last = self._last_rows(encoded, target)
+        self._catalogue = Catalogue(self.log_.items, self._last.items)
+        maker = TaskMaker(
+            self._schema,
+            self.log_,
+            fitted._learns_from_negatives(),
+            self._dtype,
+            self._last.users if fitted.user_items else None,
+            fitted.target_share,
         )
-        if not len(used):
-            return task
-        if fitted.user_items:
-            train, held_out_weight = users_with_items(
-                pairs, users, self._user_rows, fitted.target_share, self._dtype
-            )
-            task = replace(task, train=train, held_out_weight=held_out_weight)
-        else:
-            task = replace(task, train=self._rows(encoded, target, weight, used))
-        if further:
-            return task
-        judged = Judged.of_given(valid, self.log_, pairs)
-        if judged is None:
-            judged = Judged.of(encoded, target, weight, rows, parts.held_out, pairs)
-        if parts.valid is not None:
-            valid = self._rows(encoded, target, weight, parts.valid)
-        ranked = None
-        if self.user_items and valid is not None:
-            valid, ranked = users_to_rank(valid, pairs)
-        return replace(task, valid=valid, judged=judged, ranked=ranked)
+        return maker.further(*rows) if further else maker.first(*rows, parts, valid)
 
-    def _keep_last_rows(self, encoded, target, before: Log | None) -> None:
-        """The features that users and items of the log have now, those of the catalogue too."""
-        columns, schema, log = self._columns, self._schema, self.log_
-        users, items = (
-            Side.of(schema, features).part(encoded)
+    def _last_rows(self, encoded: Encoded, target: Logged) -> LastRows:
+        """The columns that users and items of the log have now."""
+        columns, log, before = self._columns, self.log_, target.before
+        nobody = self._encode(pd.DataFrame(index=[0]))
+        sides = [
+            Side.of(self._schema, features)
             for features in (columns.user_features, columns.item_features)
-        )
-        known_users = known_items = None
+        ]
+        kept = (None, None)
         if before is not None:
-            known_users = (before.users, self._user_rows)
-            known_items = (before.items, self._item_rows)
-        self._user_rows = last_rows(users, target[:, USER], log.users, known_users)
-        self._item_rows = last_rows(items, target[:, ITEM], log.items, known_items)
-        self._catalogue = Catalogue(log.items, self._item_rows)
+            kept = (before.users, self._last.users), (before.items, self._last.items)
+        users, items = (
+            last_rows(side.part(encoded), target.numbers[:, which], ids, earlier)
+            for side, which, ids, earlier in zip(sides, (USER, ITEM), (log.users, log.items), kept)
+        )
+        return LastRows(users, items, sides[0].part(nobody))
 
     def _learns_from_negatives(self) -> bool:
         if self.loss != "log_loss" or self.negatives == "uniform":
@@ -463,7 +430,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
             activation=self.activation,
             dropout=self.dropout,
         )
-        module.set_log_items(self._item_rows)
+        module.set_log_items(self._last.items)
         return module
 
     def _make_loss(self, task):
@@ -482,7 +449,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
 
     def _train_further(self, task):
         net = self.net_
-        net.module_.set_log_items(self._item_rows)
+        net.module_.set_log_items(self._last.items)
         if len(task.train):
             loss = self._as_fitted()._make_loss(task)
             # The loss may have a parameter, which the optimiser learns of when it starts anew.
@@ -496,18 +463,16 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
     def _settle(self, task, spread=None):
         self._make_index()
         if task.judged is not None:
+            items, rng = self._index.embeddings, self._calibration_rng()
+            self.score_curve_ = task.judged.curve(self._towers, items, self.log_, rng)
             self.base_rate_ = self.log_.positive_rate
-            self.score_curve_ = fit_tower_curve(
-                self.net_.module_,
-                self._index.embeddings,
-                task.judged,
-                self.log_,
-                self._calibration_rng(),
-                self._rows_at_once,
-            )
+
+    @property
+    def _towers(self) -> TrainedTowers:
+        return TrainedTowers(self.net_.module_, self._rows_at_once)
 
     def _make_index(self) -> None:
-        self._index = Index.of(self._catalogue, self.log_, self.net_.module_, self._rows_at_once)
+        self._index = Index.of(self._catalogue, self.log_, self._towers)
 
     def _rebuild(self):
         super()._rebuild()
@@ -520,15 +485,9 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         return self._index.scores(block.query)
 
     def _score_pairs(self, pairs):
-        encoded = self._encode(pairs.X)
-        rows = PairRows(np.zeros(len(encoded)), pairs.users, pairs.items)
-        return pair_scores(
-            self.net_.module_,
-            encoded,
-            rows.target(self.log_, False),
-            self.log_.interactions,
-            self._rows_at_once,
-        )
+        rows = self._encode(pairs.X)
+        target = PairRows(np.zeros(len(rows)), pairs.users, pairs.items).target(self.log_, False)
+        return self._towers.pair_scores(rows, target, self.log_.interactions)
 
     def _similarity_to(self, items):
         return self._index.similarity_to(items)
@@ -563,7 +522,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
             )
         if not is_frame(users):
             found = super()._read_users(users, history, name)
-            return self._with_vectors(found, self._rows_of_known(found.numbers))
+            return self._with_vectors(found, self._last.of_users(found.numbers))
         # The encoder warns of ids of another type in a column that the tower reads.
         is_read = self._columns.user in self._columns.user_features
         known = None if is_read or history is not None else self.log_.users
@@ -590,25 +549,14 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
 
     def _with_vectors(self, users: Users, rows: Encoded) -> Users:
         """Users with their vectors, by their columns."""
-        module = self.net_.module_
-        if module.reads_histories:
+        if self.net_.module_.reads_histories:
             rows = with_histories(rows, users.histories)
-        return replace(users, query=vectors(module, "users", rows, self._rows_at_once))
+        return replace(users, query=self._towers.vectors("users", rows))
 
     def _rows_of(self, frame, role: str) -> Encoded:
         """One side of a frame that may lack the other side's columns."""
         encoded = self._encode(self._columns.one_side(frame, role))
         return getattr(self.net_.module_, role).part(encoded)
-
-    def _rows_of_known(self, numbers: np.ndarray) -> Encoded:
-        """Encoded rows of users by number; -1 has no features."""
-        known = numbers >= 0
-        if known.all():
-            return self._user_rows.take(numbers)
-        frame = select(pd.DataFrame(index=[0]), self._columns.used)
-        nobody = self.net_.module_.user.part(self._encode(frame))
-        place = np.cumsum(known) * known
-        return stack(nobody, self._user_rows.take(numbers[known])).take(place)
 
     # ---- vectors and catalogue -----------------------------------------------------------
 
@@ -687,7 +635,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
                     f"items must be ids that fit has seen, got {int((known < 0).sum())} others. "
                     f"Pass new ones as a data frame with {list(columns.item_features)}."
                 )
-            rows = self._item_rows.take(known)
+            rows = self._last.items.take(known)
         self._catalogue = Catalogue.of(ids, rows, self.log_)
         self._make_index()
         return self

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -129,11 +130,13 @@ def test_loss_of_held_out_items_against_a_loop(loss):
     settings = LossSettings(loss, 0.5, 5, False, True, False)
     # Item 5 has no training row: it is no negative.
     share = np.array([1, 1, 1, 1, 1, 0]) / 5
-    criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, lambda i: v[i], 1.5, "float32")
+    criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, 1.5, "float32")
+    module = SimpleNamespace(log_vectors=lambda i: v[i])
     given = v if loss == "softmax" else v[held_out.values]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tower_loss, "uniform_negatives", lambda *_: drawn)
-        loss_of_users = criterion(Split(u, given, kept, held_out), None, None)
+        split = Split(u, given, kept, held_out)
+        loss_of_users = criterion(split, None, weight=None, module=module)
     z, expected = (u / 0.5) @ v.T, []
     for b, (seen, wanted) in enumerate([([0, 1], {2: 1.0, 3: 2.0}), ([3], {0: 1.0})]):
         total = 0.0
@@ -445,12 +448,13 @@ def test_all_rows_of_a_pair_are_held_out_together():
     seen = []
     model = TwoTowerRetriever(**{**QUICK, "max_epochs": 20})
 
-    def spy(judged):
+    def spy(task, spread=None):
+        judged = task.judged
         held_out = judged.target[judged.rows]
         seen.append(judged.pairs.contain(held_out[:, 0], held_out[:, 1]).any())
-        return type(model)._calibrate(model, judged)
+        return type(model)._settle(model, task, spread)
 
-    model._calibrate = spy
+    model._settle = spy
     model.fit(repeated)
     assert seen == [False]
     p = model.predict_proba(pd.concat([new, random]))[:, 1]

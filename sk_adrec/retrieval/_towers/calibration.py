@@ -2,61 +2,99 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ..._batches import TrainingRows
+from ...preprocessing._encoded import Encoded
 from .._lists.calibration import balance, draw, fit_curve
+from .._log.interactions import Interactions
 from .._log.log import Log
-from .module import TwoTowers
 from .rows import POSITIVE, USER, with_histories, without
-from .task import Judged
-from .vectors import pair_scores, vectors
+from .trained import TrainedTowers
 
 
-def fit_tower_curve(
-    module: TwoTowers, items: np.ndarray, judged: Judged, log: Log, rng, at_once: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """A curve from scores to probabilities, by rows that were held out.
-
-    Without negatives in the log, the users of positives are paired with random items.
+@dataclass(frozen=True)
+class Judged:
+    """Rows to calibrate on, and the histories without them.
 
     Parameters
     ----------
-    module : TwoTowers
-    items : ndarray of shape (n_items, d)
-        Vectors of the log's items.
-    judged : Judged
-    log : Log
-    rng : numpy Generator
-    at_once : int
-        Rows of a batch.
-
-    Returns
-    -------
-    knots, probability : ndarray of shape (n_groups,)
-        As of :func:`fit_curve`.
+    encoded : Encoded
+    target : ndarray of shape (n, 3)
+    weight : ndarray of shape (n,)
+    rows : ndarray of int
+        The rows of those arrays that were held out.
+    pairs : Interactions
+        What was learned from.
     """
-    label = judged.target[judged.rows, POSITIVE]
-    rows, others = (draw(rng, judged.rows[label == value]) for value in (1, 0))
-    of_rows = _scores(module, judged, rows, at_once)
-    if log.negatives is None:
-        others = rows
-        of_others = _random_scores(module, items, judged, rows, rng, at_once)
-    else:
-        of_others = _scores(module, judged, others, at_once)
-    positive, weight = balance(judged.weight[rows], judged.weight[others], log.positive_rate)
-    return fit_curve(np.concatenate([of_rows, of_others]), positive, weight)
 
+    encoded: Encoded
+    target: np.ndarray
+    weight: np.ndarray
+    rows: np.ndarray
+    pairs: Interactions
 
-def _scores(module, judged: Judged, rows, at_once) -> np.ndarray:
-    encoded, target = judged.encoded.take(rows), judged.target[rows]
-    return pair_scores(module, encoded, target, judged.pairs, at_once)
+    @classmethod
+    def of(cls, encoded, target, weight, rows, held_out, pairs: Interactions) -> Judged:
+        """The held-out rows; those that are learned from where there are none of each label."""
+        if held_out is None or len(np.unique(target[held_out, POSITIVE])) < len(
+            np.unique(target[:, POSITIVE])
+        ):
+            held_out = rows
+        return cls(encoded, target, weight, held_out, pairs)
 
+    @classmethod
+    def of_given(cls, valid: TrainingRows | None, log: Log, pairs: Interactions) -> Judged | None:
+        """The rows that fit got to stop on; None where they lack a label that the log has."""
+        if valid is None:
+            return None
+        label = valid.y[:, POSITIVE]
+        if not (label == 1).any() or (log.negatives is not None and not (label == 0).any()):
+            return None
+        every = np.arange(len(valid))
+        return cls(valid.encoded, valid.y, valid.weight.astype(np.float64), every, pairs)
 
-def _random_scores(module, items, judged: Judged, rows, rng, at_once) -> np.ndarray:
-    """Scores of the users of some rows with items drawn uniformly."""
-    other = rng.integers(0, len(items), len(rows))
-    users = module.user.part(judged.encoded.take(rows))
-    if module.reads_histories:
-        users = with_histories(users, without(judged.pairs.take(judged.target[rows, USER]), other))
-    u = vectors(module, "users", users, at_once).astype(np.float64)
-    return (u * items[other]).sum(axis=1)
+    def curve(
+        self, towers: TrainedTowers, items: np.ndarray, log: Log, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A curve from scores to probabilities.
+
+        Without negatives in the log, the users of positives are paired with random items.
+
+        Parameters
+        ----------
+        towers : TrainedTowers
+        items : ndarray of shape (n_items, d)
+            Vectors of the log's items.
+        log : Log
+        rng : numpy Generator
+
+        Returns
+        -------
+        knots, probability : ndarray of shape (n_groups,)
+            As of :func:`fit_curve`.
+        """
+        label = self.target[self.rows, POSITIVE]
+        rows, others = (draw(rng, self.rows[label == value]) for value in (1, 0))
+        of_rows = self._scores(towers, rows)
+        if log.negatives is None:
+            others, of_others = rows, self._random_scores(towers, items, rows, rng)
+        else:
+            of_others = self._scores(towers, others)
+        positive, weight = balance(self.weight[rows], self.weight[others], log.positive_rate)
+        return fit_curve(np.concatenate([of_rows, of_others]), positive, weight)
+
+    def _scores(self, towers, rows) -> np.ndarray:
+        return towers.pair_scores(self.encoded.take(rows), self.target[rows], self.pairs)
+
+    def _random_scores(self, towers, items, rows, rng) -> np.ndarray:
+        """Scores of the users of some rows with items drawn uniformly."""
+        other, module = rng.integers(0, len(items), len(rows)), towers.module
+        users = module.user.part(self.encoded.take(rows))
+        if module.reads_histories:
+            own = self.pairs.take(self.target[rows, USER])
+            users = with_histories(users, without(own, other))
+        u = towers.vectors("users", users).astype(np.float64)
+        return (u * items[other]).sum(axis=1)

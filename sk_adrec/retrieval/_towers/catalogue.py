@@ -12,9 +12,8 @@ from ...preprocessing._factorize import Factorized
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from .._log.ids import check_item_ids, number_ids
 from .._log.log import Log
-from .module import TwoTowers
 from .rows import nothing_known
-from .vectors import vectors
+from .trained import TrainedTowers
 
 
 @stored
@@ -76,10 +75,10 @@ class Index:
     nothing_known: np.ndarray
 
     @classmethod
-    def of(cls, catalogue: Catalogue, log: Log, module: TwoTowers, at_once: int) -> Index:
+    def of(cls, catalogue: Catalogue, log: Log, towers: TrainedTowers) -> Index:
         """What follows from a catalogue, a log and trained towers."""
         return cls(
-            vectors(module, "items", catalogue.rows, at_once),
+            towers.vectors("items", catalogue.rows),
             log.popularity_of(catalogue.items),
             log.items.translate(catalogue.items) - FIRST_KNOWN,
             np.flatnonzero(nothing_known(catalogue.rows)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..._state import stored
 from ...preprocessing._encoded import Encoded, Ragged
 from ...preprocessing._factorize import Factorized
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
@@ -48,6 +49,32 @@ class PairRows:
         target[:, ITEM] = number_ids(log.items, self.items)
         target[:, POSITIVE] = positive
         return target
+
+
+@stored
+@dataclass(frozen=True)
+class LastRows:
+    """The columns that users and items of a log have now: those of their last row in it.
+
+    Parameters
+    ----------
+    users, items : Encoded
+        A side's columns, by number in the log.
+    nobody : Encoded
+        One row, of a user of whom nothing is known.
+    """
+
+    users: Encoded
+    items: Encoded
+    nobody: Encoded
+
+    def of_users(self, numbers: np.ndarray) -> Encoded:
+        """Columns of users by number; -1 is nobody."""
+        known = numbers >= 0
+        if known.all():
+            return self.users.take(numbers)
+        place = np.cumsum(known) * known
+        return stack(self.nobody, self.users.take(numbers[known])).take(place)
 
 
 def last_rows(

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..._batches import TrainingRows
-from ..._training import Task
-from ...preprocessing._encoded import Encoded
+from ..._training import Parts, Task
+from ...preprocessing._encoded import Encoded, Schema
 from .._log.interactions import Interactions
 from .._log.log import Log
+from .calibration import Judged
 from .rows import ITEM, POSITIVE, USER, with_histories
-
-#: Validation rows or users that are ranked after an epoch; more would not tell more.
-MOST_RANKED = 20_000
+from .validation import Ranked, users_to_rank
 
 
 @dataclass(frozen=True)
@@ -23,76 +22,17 @@ class Logged:
 
     Parameters
     ----------
-    target : ndarray of shape (n, 3)
+    numbers : ndarray of shape (n, 3)
         Columns `USER`, `ITEM` and `POSITIVE`.
     before : Log or None
         The log without them.
     """
 
-    target: np.ndarray
+    numbers: np.ndarray
     before: Log | None
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Rows to calibrate on, and the histories without them.
-
-    Parameters
-    ----------
-    encoded : Encoded
-    target : ndarray of shape (n, 3)
-    weight : ndarray of shape (n,)
-    rows : ndarray of int
-        The rows of those arrays that were held out.
-    pairs : Interactions
-        What was learned from.
-    """
-
-    encoded: Encoded
-    target: np.ndarray
-    weight: np.ndarray
-    rows: np.ndarray
-    pairs: Interactions
-
-    @classmethod
-    def of(cls, encoded, target, weight, rows, held_out, pairs: Interactions) -> Judged:
-        """The held-out rows; those that are learned from where there are none of each label."""
-        if held_out is None or len(np.unique(target[held_out, POSITIVE])) < len(
-            np.unique(target[:, POSITIVE])
-        ):
-            held_out = rows
-        return cls(encoded, target, weight, held_out, pairs)
-
-    @classmethod
-    def of_given(cls, valid: TrainingRows | None, log: Log, pairs: Interactions) -> Judged | None:
-        """The rows that fit got to stop on; None where they lack a label that the log has."""
-        if valid is None:
-            return None
-        label = valid.y[:, POSITIVE]
-        if not (label == 1).any() or (log.negatives is not None and not (label == 0).any()):
-            return None
-        every = np.arange(len(valid))
-        return cls(valid.encoded, valid.y, valid.weight.astype(np.float64), every, pairs)
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What lists of items for the users of validation rows are compared with.
-
-    Parameters
-    ----------
-    histories : Interactions
-        What was learned of each user.
-    user, item : ndarray of shape (n_pairs,)
-        The held-out items, each once: the number of the list, and of the item.
-    """
-
-    histories: Interactions
-    user: np.ndarray
-    item: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
 class TowerTask(Task):
     """A task of two towers.
 
@@ -110,78 +50,98 @@ class TowerTask(Task):
         None: the probabilities are not learned anew.
     """
 
-    shares: tuple[np.ndarray, np.ndarray]
-    own_negatives: bool
+    shares: tuple[np.ndarray, np.ndarray] = ()
+    own_negatives: bool = False
     held_out_weight: float = 1.0
     ranked: Ranked | None = None
     judged: Judged | None = None
 
 
-def shares_of(users, items, weight, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each user and item in the weight of some rows."""
-    of_users, of_items = (
-        np.bincount(numbers, weight, size) for numbers, size in zip((users, items), shape)
-    )
-    return of_users / of_users.sum(), of_items / of_items.sum()
-
-
-def users_with_items(
-    pairs: Interactions, users: np.ndarray, rows: Encoded, target_share: float, dtype: str
-) -> tuple[TrainingRows, float]:
-    """A row for each of some users, with all their items, some of which it then predicts.
+@dataclass(frozen=True)
+class TaskMaker:
+    """Makes tasks of the rows of a log.
 
     Parameters
     ----------
-    pairs : Interactions
-    users : ndarray of shape (n,)
-    rows : Encoded
-        The users' columns, of all users of the log.
-    target_share : float
-        Share of a user's items that are predicted.
+    schema : Schema
+    log : Log
+        Holds the rows.
+    own_negatives : bool
     dtype : str
-
-    Returns
-    -------
-    rows : TrainingRows
-    held_out_weight : float
-        What the predicted items of a user weigh on average.
+    users : Encoded or None
+        The columns of all users of the log, where a row to learn from is a user with its items.
+    target_share : float
+        Share of a user's items that are then predicted from the others.
     """
-    own = pairs.take(users)
-    held_out_weight = max(float(own.weight.sum() * target_share / len(users)), 1e-12)
-    target = np.stack([users, np.full_like(users, -1), np.ones_like(users)], axis=1)
-    encoded = with_histories(rows.take(users), own, dtype)
-    return TrainingRows.of(encoded, target, np.ones(len(users)), None, dtype), held_out_weight
 
+    schema: Schema
+    log: Log
+    own_negatives: bool
+    dtype: str
+    users: Encoded | None
+    target_share: float
 
-def users_to_rank(valid: TrainingRows, pairs: Interactions) -> tuple[TrainingRows, Ranked]:
-    """A row for each user of validation rows, and what its list should hold.
+    def first(self, encoded, target, weight, parts: Parts, given: TrainingRows | None) -> TowerTask:
+        """The task of a fit; `given` are the rows that it got to stop on."""
+        rows = np.arange(len(target)) if parts.train is None else parts.train
+        used = self._used(target, rows)
+        if not len(used):
+            raise ValueError(
+                "y must have a positive row with a user and an item to learn from, got "
+                f"{len(rows)} rows without one"
+            )
+        positive = used[target[used, POSITIVE] == 1]
+        counted = (target[positive, USER], target[positive, ITEM], weight[positive])
+        pairs = Interactions.of(*counted, None, self.log.interactions.shape)
+        judged = Judged.of_given(given, self.log, pairs)
+        if judged is None:
+            judged = Judged.of(encoded, target, weight, rows, parts.held_out, pairs)
+        valid, ranked = given, None
+        if parts.valid is not None:
+            valid = TrainingRows.of(encoded, target, weight, parts.valid, self.dtype)
+        if self.users is None:
+            train, held_out_weight = self._rows(encoded, target, weight, used), 1.0
+        else:
+            train, held_out_weight = self._users(pairs, np.flatnonzero(pairs.lengths))
+            if valid is not None:
+                valid, ranked = users_to_rank(valid, pairs)
+        shares = self._shares(*counted)
+        return TowerTask(
+            self.schema, train, valid, shares, self.own_negatives, held_out_weight, ranked, judged
+        )
 
-    Rows of users that fit has not seen stay apart.
+    def further(self, encoded, target, weight) -> TowerTask:
+        """The task of one more pass, maybe over no row."""
+        pairs, used = self.log.interactions, self._used(target, np.arange(len(target)))
+        if not len(used):
+            train, held_out_weight = TrainingRows(encoded, target, weight, used), 1.0
+        elif self.users is None:
+            train, held_out_weight = self._rows(encoded, target, weight, used), 1.0
+        else:
+            train, held_out_weight = self._users(pairs, np.unique(target[used, USER]))
+        shares = self._shares(pairs.users(), pairs.items, pairs.weight)
+        return TowerTask(self.schema, train, None, shares, self.own_negatives, held_out_weight)
 
-    Parameters
-    ----------
-    valid : TrainingRows
-    pairs : Interactions
-        What is learned from.
-    """
-    some = np.arange(len(valid.y)) if valid.rows is None else valid.rows
-    positive = some[(valid.y[some, POSITIVE] == 1) & (valid.y[some, ITEM] >= 0)]
-    y, (n_users, n_items) = valid.y[positive], pairs.shape
-    alone = n_users + np.arange(len(y))
-    _, first, user = np.unique(
-        np.where(y[:, USER] >= 0, y[:, USER], alone), return_index=True, return_inverse=True
-    )
-    weight = np.bincount(user, valid.weight[positive]) / np.bincount(user)
-    step = max(1, -(-len(first) // MOST_RANKED))
-    asked = user % step == 0
-    held_out = np.unique(user[asked] // step * np.int64(n_items) + y[asked, ITEM])
-    # Where nothing can be ranked, one row stands for the loss of none.
-    shown, weight = positive[first[::step]], weight[::step]
-    if not len(shown):
-        shown, weight = some[:1], np.zeros(1)
-    histories = pairs.take(valid.y[shown, USER])
-    learned = histories.users() * np.int64(n_items) + histories.items
-    histories = histories.select(~np.isin(learned, held_out))
-    encoded = with_histories(valid.encoded.take(shown), histories, valid.weight.dtype)
-    rows = TrainingRows(encoded, valid.y[shown], weight.astype(valid.weight.dtype))
-    return rows, Ranked(histories, *np.divmod(held_out, n_items))
+    def _used(self, target, rows) -> np.ndarray:
+        """The rows that the loss looks at."""
+        return rows if self.own_negatives else rows[target[rows, POSITIVE] == 1]
+
+    def _rows(self, encoded, target, weight, rows) -> TrainingRows:
+        return TrainingRows.of(encoded, target, weight, rows, self.dtype)
+
+    def _shares(self, users, items, weight) -> tuple[np.ndarray, np.ndarray]:
+        """Share of each user and item in the weight of some rows."""
+        of_users, of_items = (
+            np.bincount(numbers, weight, size)
+            for numbers, size in zip((users, items), self.log.interactions.shape)
+        )
+        return of_users / of_users.sum(), of_items / of_items.sum()
+
+    def _users(self, pairs: Interactions, users: np.ndarray) -> tuple[TrainingRows, float]:
+        """A row for each of some users, and what the items to predict of one weigh on average."""
+        own = pairs.take(users)
+        held_out_weight = max(float(own.weight.sum() * self.target_share / len(users)), 1e-12)
+        target = np.stack([users, np.full_like(users, -1), np.ones_like(users)], axis=1)
+        encoded = with_histories(self.users.take(users), own, self.dtype)
+        rows = TrainingRows.of(encoded, target, np.ones(len(users)), None, self.dtype)
+        return rows, held_out_weight

@@ -41,7 +41,6 @@ from .._validation import (
 )
 from ..preprocessing._columns import read_table
 from ..preprocessing._encoded import Encoded
-from ..preprocessing._factorize import Factorized
 from ..preprocessing._log_encoder import LogEncoder
 from ._base import BaseRetriever, Pairs
 from ._lists.ndcg import SCORE_K
@@ -52,9 +51,9 @@ from ._log.roles import check_log
 from ._towers.catalogue import Catalogue, Index
 from ._towers.columns import TowerColumns, select
 from ._towers.loss import LossSettings, TwoTowerLoss
-from ._towers.module import Side, TwoTowers
-from ._towers.rows import ITEM, USER, LastRows, PairRows, last_rows, with_histories
-from ._towers.task import Logged, TaskMaker
+from ._towers.module import TwoTowers
+from ._towers.rows import LastRows, Logged, PairRows, with_histories
+from ._towers.task import TaskMaker
 from ._towers.trained import TrainedTowers
 from ._towers.validation import ValidationNDCG
 
@@ -314,14 +313,13 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
             y = np.full(X.shape[0], self.classes_[1] if hasattr(self, "classes_") else 1)
         y = check_target(y)
         X, y, weight = drop_zero_weight(X, y, check_weight(sample_weight, X, y))
-        users, items = self._columns.ids(X, None if reset else self.log_)
-        keep = np.flatnonzero((users.codes >= 0) & (items.codes >= 0))
-        if len(keep) < len(y):
-            X, y, weight = _safe_indexing(X, keep), y[keep], weight[keep]
-            users, items = (Factorized(ids.codes[keep], ids.values) for ids in (users, items))
-        if reset and not len(y):
+        rows = PairRows(y, *self._columns.ids(X, None if reset else self.log_))
+        keep = np.flatnonzero((rows.users.codes >= 0) & (rows.items.codes >= 0))
+        if len(keep) < len(rows):
+            X, rows, weight = _safe_indexing(X, keep), rows.take(keep), weight[keep]
+        if reset and not len(rows):
             raise ValueError("X must have a row with a user and an item, got none")
-        return X, PairRows(y, users, items), weight
+        return X, rows, weight
 
     def _split(self, y, random_state, *, explicit):
         stop = self._stops_early(len(y))
@@ -355,12 +353,12 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         before = vars(self).get("log_")
         self.classes_, positive = read_labels(y.labels, weight, None if reset else self.classes_)
         self.log_ = Log.of_ids((y.users, y.items), None, positive, weight, before)
-        return Logged(y.target(self.log_, positive), before)
+        return Logged(y.numbers(self.log_, positive), before)
 
     def _validation_rows(self, given):
         X, y, weight = self._check_rows(given.X, given.y, given.sample_weight, reset=False)
         _, positive = read_labels(y.labels, weight, self.classes_)
-        return self._rows(self._encode(X), y.target(self.log_, positive), weight)
+        return self._rows(self._encode(X), y.numbers(self.log_, positive), weight)
 
     def _grow(self, X, y, weight):
         before = self._schema.cardinalities
@@ -371,7 +369,10 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
 
     def _make_task(self, encoded, target, weight, parts, valid, further):
         fitted, rows = self._as_fitted(), (encoded, target.numbers, weight)
-        self._last = self._last_rows(encoded, target)
+        # Of a user of whom nothing is known all columns are missing.
+        nobody, sides = self._encode(pd.DataFrame(index=[0])), self._columns.sides(self._schema)
+        earlier = vars(self).get("_last")
+        self._last = LastRows.of(encoded, nobody, sides, target, self.log_, earlier)
         self._catalogue = Catalogue(self.log_.items, self._last.items)
         maker = TaskMaker(
             self._schema,
@@ -382,23 +383,6 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
             fitted.target_share,
         )
         return maker.further(*rows) if further else maker.first(*rows, parts, valid)
-
-    def _last_rows(self, encoded: Encoded, target: Logged) -> LastRows:
-        """The columns that users and items of the log have now."""
-        columns, log, before = self._columns, self.log_, target.before
-        nobody = self._encode(pd.DataFrame(index=[0]))
-        sides = [
-            Side.of(self._schema, features)
-            for features in (columns.user_features, columns.item_features)
-        ]
-        kept = (None, None)
-        if before is not None:
-            kept = (before.users, self._last.users), (before.items, self._last.items)
-        users, items = (
-            last_rows(side.part(encoded), target.numbers[:, which], ids, earlier)
-            for side, which, ids, earlier in zip(sides, (USER, ITEM), (log.users, log.items), kept)
-        )
-        return LastRows(users, items, sides[0].part(nobody))
 
     def _learns_from_negatives(self) -> bool:
         if self.loss != "log_loss" or self.negatives == "uniform":
@@ -417,11 +401,9 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         return "softmax" if few else "sampled_softmax"
 
     def _build_module(self, schema):
-        columns = self._columns
         module = TwoTowers(
             schema,
-            Side.of(schema, columns.user_features),
-            Side.of(schema, columns.item_features),
+            *self._columns.sides(schema),
             self.embedding_dim,
             self.similarity == "cosine",
             self.target_share if self.user_items else None,
@@ -486,8 +468,8 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
 
     def _score_pairs(self, pairs):
         rows = self._encode(pairs.X)
-        target = PairRows(np.zeros(len(rows)), pairs.users, pairs.items).target(self.log_, False)
-        return self._towers.pair_scores(rows, target, self.log_.interactions)
+        numbers = PairRows(np.zeros(len(rows)), pairs.users, pairs.items).numbers(self.log_, False)
+        return self._towers.pair_scores(rows, numbers, self.log_.interactions)
 
     def _similarity_to(self, items):
         return self._index.similarity_to(items)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -11,12 +12,61 @@ import pandas as pd
 
 from ..._state import stored
 from ..._validation import is_frame
+from ...nn import Batch
 from ...preprocessing._columns import Table, read_table
+from ...preprocessing._encoded import Encoded, Schema
 from ...preprocessing._factorize import Factorized
 from ...preprocessing._schema import find_columns
 from .._log.ids import read_ids
 from .._log.log import Log
 from .._log.roles import halves, role_positions
+
+P = TypeVar("P", Encoded, Batch)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The columns of an encoded log that one of the towers reads.
+
+    Parameters
+    ----------
+    numeric, categorical : list of int
+        Positions in ``Encoded.numeric`` and ``Encoded.categorical``.
+    sequences : list of str
+    """
+
+    numeric: list[int]
+    categorical: list[int]
+    sequences: list[Any]
+
+    @classmethod
+    def of(cls, schema: Schema, features: Sequence[str]) -> Side:
+        """The side of some columns."""
+        names = {*features, *(f"{name}_missing" for name in features)}
+        return cls(
+            [k for k, name in enumerate(schema.numeric) if name in names],
+            [k for k, name in enumerate(schema.categorical) if name in features],
+            [name for name in schema.sequences if name in features],
+        )
+
+    def schema(self, schema: Schema) -> Schema:
+        """The part of a schema; vocabularies stay, since the sides may share them."""
+        columns = list(schema.categorical.items())
+        return replace(
+            schema,
+            numeric=tuple(schema.numeric[k] for k in self.numeric),
+            categorical=dict(columns[k] for k in self.categorical),
+            sequences={name: schema.sequences[name] for name in self.sequences},
+        )
+
+    def part(self, rows: P) -> P:
+        """The side's columns of encoded rows or of a batch."""
+        return replace(
+            rows,
+            numeric=rows.numeric[:, self.numeric],
+            categorical=rows.categorical[:, self.categorical],
+            sequences={name: rows.sequences[name] for name in self.sequences},
+        )
 
 
 @stored
@@ -92,7 +142,8 @@ class TowerColumns:
         read = [*features[0], *features[1]]
         ids = [*ids, *_named(categorical, table)]
         id_columns = tuple(name for name in dict.fromkeys(ids) if name in read)
-        return cls(user, item, *features, id_columns, _check_share(share, read))
+        of_users, of_items = features
+        return cls(user, item, of_users, of_items, id_columns, _check_share(share, read))
 
     @property
     def used(self) -> list[str]:
@@ -104,6 +155,10 @@ class TowerColumns:
     def encoded(self) -> list[str]:
         """The columns that a tower reads."""
         return [*self.user_features, *self.item_features]
+
+    def sides(self, schema: Schema) -> tuple[Side, Side]:
+        """The user's and the item's columns in encoded rows."""
+        return Side.of(schema, self.user_features), Side.of(schema, self.item_features)
 
     def ids(self, X, log: Log | None = None, encoded=None) -> tuple[Factorized, Factorized]:
         """The users and items of the rows of X.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,58 +14,12 @@ from ...nn.batch import Lists
 from ...nn.sparse import unique_rows
 from ...preprocessing._encoded import Encoded, Schema
 from ...preprocessing._vocabulary import UNKNOWN
+from .columns import Side
 
 # Least length of a vector that is normalised.
 _NORM_EPS = 1e-6
 # Initial embeddings: their cosines differ from the start, and still move fast.
 _STD = 0.1
-
-P = TypeVar("P", Encoded, Batch)
-
-
-@dataclass(frozen=True)
-class Side:
-    """The columns of an encoded log that one of the towers reads.
-
-    Parameters
-    ----------
-    numeric, categorical : list of int
-        Positions in ``Encoded.numeric`` and ``Encoded.categorical``.
-    sequences : list of str
-    """
-
-    numeric: list[int]
-    categorical: list[int]
-    sequences: list[Any]
-
-    @classmethod
-    def of(cls, schema: Schema, features: Sequence[str]) -> Side:
-        """The side of some columns."""
-        names = {*features, *(f"{name}_missing" for name in features)}
-        return cls(
-            [k for k, name in enumerate(schema.numeric) if name in names],
-            [k for k, name in enumerate(schema.categorical) if name in features],
-            [name for name in schema.sequences if name in features],
-        )
-
-    def schema(self, schema: Schema) -> Schema:
-        """The part of a schema; vocabularies stay, since the sides may share them."""
-        columns = list(schema.categorical.items())
-        return replace(
-            schema,
-            numeric=tuple(schema.numeric[k] for k in self.numeric),
-            categorical=dict(columns[k] for k in self.categorical),
-            sequences={name: schema.sequences[name] for name in self.sequences},
-        )
-
-    def part(self, rows: P) -> P:
-        """The side's columns of encoded rows or of a batch."""
-        return replace(
-            rows,
-            numeric=rows.numeric[:, self.numeric],
-            categorical=rows.categorical[:, self.categorical],
-            sequences={name: rows.sequences[name] for name in self.sequences},
-        )
 
 
 class Tower(nn.Module):

@@ -14,6 +14,7 @@ from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from .._log.ids import number_ids
 from .._log.interactions import Interactions
 from .._log.log import Log
+from .columns import Side
 
 #: Columns of an encoded target: numbers of the user and of the item, and whether it is positive.
 USER, ITEM, POSITIVE = 0, 1, 2
@@ -42,13 +43,34 @@ class PairRows:
         pair = pd.factorize(key)[0]
         return np.unique(pair, return_index=True)[1], pair
 
-    def target(self, log: Log, positive: np.ndarray) -> np.ndarray:
+    def numbers(self, log: Log, positive: np.ndarray | bool) -> np.ndarray:
         """Columns `USER`, `ITEM` and `POSITIVE` of each row, shape (n, 3), int64; -1 = unknown."""
-        target = np.empty((len(self), 3), dtype=np.int64)
-        target[:, USER] = number_ids(log.users, self.users)
-        target[:, ITEM] = number_ids(log.items, self.items)
-        target[:, POSITIVE] = positive
-        return target
+        numbers = np.empty((len(self), 3), dtype=np.int64)
+        numbers[:, USER] = number_ids(log.users, self.users)
+        numbers[:, ITEM] = number_ids(log.items, self.items)
+        numbers[:, POSITIVE] = positive
+        return numbers
+
+    def take(self, rows: np.ndarray) -> PairRows:
+        """Some of the rows."""
+        users, items = (Factorized(ids.codes[rows], ids.values) for ids in (self.users, self.items))
+        return PairRows(self.labels[rows], users, items)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Rows by their numbers in a log that holds them.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n, 3)
+        Columns `USER`, `ITEM` and `POSITIVE`.
+    before : Log or None
+        The log without them.
+    """
+
+    numbers: np.ndarray
+    before: Log | None
 
 
 @stored
@@ -67,6 +89,36 @@ class LastRows:
     users: Encoded
     items: Encoded
     nobody: Encoded
+
+    @classmethod
+    def of(
+        cls, encoded: Encoded, nobody: Encoded, sides: tuple[Side, Side], logged: Logged,
+        log: Log, earlier: LastRows | None,
+    ) -> LastRows:  # fmt: skip
+        """Of a log that some rows were the last to be added to.
+
+        Parameters
+        ----------
+        encoded : Encoded
+            The rows.
+        nobody : Encoded
+        sides : (Side, Side)
+            The user's and the item's columns in both.
+        logged : Logged
+        log : Log
+        earlier : LastRows or None
+            Of the log before, where there was one.
+        """
+        before, (user, item) = logged.before, sides
+        kept_users = kept_items = None
+        if before is not None and earlier is not None:
+            kept_users, kept_items = (before.users, earlier.users), (before.items, earlier.items)
+        numbers = logged.numbers
+        return cls(
+            last_rows(user.part(encoded), numbers[:, USER], log.users, kept_users),
+            last_rows(item.part(encoded), numbers[:, ITEM], log.items, kept_items),
+            user.part(nobody),
+        )
 
     def of_users(self, numbers: np.ndarray) -> Encoded:
         """Columns of users by number; -1 is nobody."""

@@ -17,22 +17,6 @@ from .validation import Ranked, users_to_rank
 
 
 @dataclass(frozen=True)
-class Logged:
-    """Rows by their numbers in a log that holds them.
-
-    Parameters
-    ----------
-    numbers : ndarray of shape (n, 3)
-        Columns `USER`, `ITEM` and `POSITIVE`.
-    before : Log or None
-        The log without them.
-    """
-
-    numbers: np.ndarray
-    before: Log | None
-
-
-@dataclass(frozen=True)
 class TowerTask(Task):
     """A task of two towers.
 

@@ -49,7 +49,18 @@ class Lists:
         return self.offsets.diff()
 
     def take(self, rows: Tensor) -> Lists:
-        """The lists of some rows, by an index of shape (n,)."""
+        """The lists of some rows.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n,), int64
+            Their numbers.
+
+        Returns
+        -------
+        Lists
+            Of n rows, in that order.
+        """
         lengths = self.lengths[rows]
         offsets = F.pad(lengths.cumsum(0), (1, 0))
         # Entry j of the result lies (j - offsets[row]) behind its list's start.
@@ -112,7 +123,18 @@ class Batch:
         return len(self.categorical)
 
     def take(self, rows: Tensor) -> Batch:
-        """Some rows, by an index of shape (n,)."""
+        """Some of the rows.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n,), int64
+            Their numbers.
+
+        Returns
+        -------
+        Batch
+            Of n rows, in that order.
+        """
         return Batch(
             self.numeric[rows],
             self.categorical[rows],

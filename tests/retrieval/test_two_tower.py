@@ -640,7 +640,7 @@ def test_weights_are_repetitions_on_average(log):
 def test_shared_tables_are_written_once(with_attributes):
     table = with_attributes.net_.module_.user_tower.inputs.table
     assert table is with_attributes.net_.module_.item_tower.inputs.table
-    saved = with_attributes.__getstate__()["_saved"]["module"]
+    saved = with_attributes.__getstate__()["net_"]["state"][0]
     assert saved["user_tower.inputs.table.weight"] is saved["item_tower.inputs.table.weight"]
     copy = pickle.loads(pickle.dumps(with_attributes))
     modules = copy.net_.module_

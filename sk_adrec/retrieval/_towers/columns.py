@@ -97,19 +97,7 @@ class TowerColumns:
     def find(
         cls, X, roles, user_features, item_features, *, user_may_be_empty, categorical, share
     ) -> TowerColumns:
-        """The columns that an estimator's parameters name.
-
-        Parameters
-        ----------
-        X : data frame or ndarray
-        roles : dict of str to str or int
-            Columns of "user" and "item".
-        user_features, item_features : list of str or None
-        user_may_be_empty : bool
-            Whether the user's tower may read nothing.
-        categorical : "from_dtype" or list
-        share : dict or None
-            The parameters `categorical_features` and `share_vocabulary`.
+        """The columns that an estimator's parameters name; `roles` are those of the ids.
 
         Raises
         ------

@@ -205,6 +205,7 @@ class TwoTowers(nn.Module):
         return torch.cat([u, v], 1)  # (B, 2 d)
 
     def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
+        assert self.held_out is not None
         hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
         rows, y = (history, self.log_items()) if self.all_items else self._outputs_of(history)
         u = self.finish(self.user_tower(batch) + add_up(select(rows, ~hidden), y))

@@ -10,7 +10,7 @@ import pandas as pd
 from ..._state import stored
 from ...preprocessing._encoded import Encoded, Ragged
 from ...preprocessing._factorize import Factorized
-from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from ...preprocessing._vocabulary import FIRST_KNOWN
 from .._log.ids import number_ids
 from .._log.interactions import Interactions
 from .._log.log import Log
@@ -95,30 +95,23 @@ class LastRows:
         cls, encoded: Encoded, nobody: Encoded, sides: tuple[Side, Side], logged: Logged,
         log: Log, earlier: LastRows | None,
     ) -> LastRows:  # fmt: skip
-        """Of a log that some rows were the last to be added to.
+        """Of a log that the rows of `encoded` were the last to be added to.
 
-        Parameters
-        ----------
-        encoded : Encoded
-            The rows.
-        nobody : Encoded
-        sides : (Side, Side)
-            The user's and the item's columns in both.
-        logged : Logged
-        log : Log
-        earlier : LastRows or None
-            Of the log before, where there was one.
+        `sides` are the user's and the item's columns, `earlier` is that of the log before.
         """
-        before, (user, item) = logged.before, sides
-        kept_users = kept_items = None
-        if before is not None and earlier is not None:
-            kept_users, kept_items = (before.users, earlier.users), (before.items, earlier.items)
-        numbers = logged.numbers
-        return cls(
-            last_rows(user.part(encoded), numbers[:, USER], log.users, kept_users),
-            last_rows(item.part(encoded), numbers[:, ITEM], log.items, kept_items),
-            user.part(nobody),
-        )
+        kept = []
+        for side, which, name in zip(sides, (USER, ITEM), ("users", "items")):
+            ids, rows, numbers = getattr(log, name), side.part(encoded), logged.numbers[:, which]
+            last, n_before = np.empty(ids.n_codes - FIRST_KNOWN, dtype=np.int64), 0
+            if logged.before is not None:
+                before = getattr(earlier, name)
+                n_before = len(before)
+                last[getattr(logged.before, name).translate(ids) - FIRST_KNOWN] = range(n_before)
+                rows = stack(before, rows)
+            last[numbers] = n_before + np.arange(len(numbers))
+            kept.append(rows.take(last))
+        users, items = kept
+        return cls(users, items, sides[0].part(nobody))
 
     def of_users(self, numbers: np.ndarray) -> Encoded:
         """Columns of users by number; -1 is nobody."""
@@ -127,30 +120,6 @@ class LastRows:
             return self.users.take(numbers)
         place = np.cumsum(known) * known
         return stack(self.nobody, self.users.take(numbers[known])).take(place)
-
-
-def last_rows(
-    rows: Encoded, numbers: np.ndarray, ids: Vocabulary, before: tuple[Vocabulary, Encoded] | None
-) -> Encoded:
-    """The last row of each id.
-
-    Parameters
-    ----------
-    rows : Encoded
-    numbers : ndarray of shape (n_rows,)
-        Whose or of what they are.
-    ids : Vocabulary
-    before : (Vocabulary, Encoded) or None
-        Earlier ids, all among `ids`, and their last rows.
-    """
-    last, n_before = np.empty(ids.n_codes - FIRST_KNOWN, dtype=np.int64), 0
-    if before is not None:
-        earlier, kept = before
-        n_before = len(kept)
-        last[earlier.translate(ids) - FIRST_KNOWN] = np.arange(n_before)
-        rows = stack(kept, rows)
-    last[numbers] = n_before + np.arange(len(numbers))
-    return rows.take(last)
 
 
 def with_histories(rows: Encoded, histories: Interactions, dtype=np.float32) -> Encoded:

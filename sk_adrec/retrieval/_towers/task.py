@@ -16,7 +16,7 @@ from .rows import ITEM, POSITIVE, USER, with_histories
 from .validation import Ranked, users_to_rank
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TowerTask(Task):
     """A task of two towers.
 
@@ -26,7 +26,7 @@ class TowerTask(Task):
         Share of each user and item in the weight of the positives that are learned from.
     own_negatives : bool
         Whether the loss learns from rows of the negative label.
-    held_out_weight : float, default=1.0
+    held_out_weight : float
         What the items that a pass predicts of a user weigh on average, where rows are users.
     ranked : Ranked or None, default=None
         Where validation rows are users.
@@ -34,9 +34,9 @@ class TowerTask(Task):
         None: the probabilities are not learned anew.
     """
 
-    shares: tuple[np.ndarray, np.ndarray] = ()
-    own_negatives: bool = False
-    held_out_weight: float = 1.0
+    shares: tuple[np.ndarray, np.ndarray]
+    own_negatives: bool
+    held_out_weight: float
     ranked: Ranked | None = None
     judged: Judged | None = None
 
@@ -83,49 +83,46 @@ class TaskMaker:
         valid, ranked = given, None
         if parts.valid is not None:
             valid = TrainingRows.of(encoded, target, weight, parts.valid, self.dtype)
-        if self.users is None:
-            train, held_out_weight = self._rows(encoded, target, weight, used), 1.0
-        else:
-            train, held_out_weight = self._users(pairs, np.flatnonzero(pairs.lengths))
-            if valid is not None:
-                valid, ranked = users_to_rank(valid, pairs)
-        shares = self._shares(*counted)
-        return TowerTask(
-            self.schema, train, valid, shares, self.own_negatives, held_out_weight, ranked, judged
-        )
+        if valid is not None and self.users is not None:
+            valid, ranked = users_to_rank(valid, pairs)
+        train = self._train(encoded, target, weight, used, pairs, np.flatnonzero(pairs.lengths))
+        return self._task(train, counted, valid=valid, ranked=ranked, judged=judged)
 
     def further(self, encoded, target, weight) -> TowerTask:
         """The task of one more pass, maybe over no row."""
         pairs, used = self.log.interactions, self._used(target, np.arange(len(target)))
-        if not len(used):
-            train, held_out_weight = TrainingRows(encoded, target, weight, used), 1.0
-        elif self.users is None:
-            train, held_out_weight = self._rows(encoded, target, weight, used), 1.0
-        else:
-            train, held_out_weight = self._users(pairs, np.unique(target[used, USER]))
-        shares = self._shares(pairs.users(), pairs.items, pairs.weight)
-        return TowerTask(self.schema, train, None, shares, self.own_negatives, held_out_weight)
+        train = self._train(encoded, target, weight, used, pairs, np.unique(target[used, USER]))
+        return self._task(train, (pairs.users(), pairs.items, pairs.weight))
 
     def _used(self, target, rows) -> np.ndarray:
         """The rows that the loss looks at."""
         return rows if self.own_negatives else rows[target[rows, POSITIVE] == 1]
 
-    def _rows(self, encoded, target, weight, rows) -> TrainingRows:
-        return TrainingRows.of(encoded, target, weight, rows, self.dtype)
-
-    def _shares(self, users, items, weight) -> tuple[np.ndarray, np.ndarray]:
-        """Share of each user and item in the weight of some rows."""
-        of_users, of_items = (
-            np.bincount(numbers, weight, size)
-            for numbers, size in zip((users, items), self.log.interactions.shape)
-        )
-        return of_users / of_users.sum(), of_items / of_items.sum()
-
-    def _users(self, pairs: Interactions, users: np.ndarray) -> tuple[TrainingRows, float]:
-        """A row for each of some users, and what the items to predict of one weigh on average."""
+    def _train(self, encoded, target, weight, used, pairs, users) -> tuple[TrainingRows, float]:
+        """Rows to learn from, and what the items to predict of a user weigh on average."""
+        if not len(used):
+            return TrainingRows(encoded, target, weight, used), 1.0
+        if self.users is None:
+            return TrainingRows.of(encoded, target, weight, used, self.dtype), 1.0
         own = pairs.take(users)
         held_out_weight = max(float(own.weight.sum() * self.target_share / len(users)), 1e-12)
         target = np.stack([users, np.full_like(users, -1), np.ones_like(users)], axis=1)
         encoded = with_histories(self.users.take(users), own, self.dtype)
         rows = TrainingRows.of(encoded, target, np.ones(len(users)), None, self.dtype)
         return rows, held_out_weight
+
+    def _task(self, train: tuple[TrainingRows, float], counted, **of_fit) -> TowerTask:
+        """A task; `counted` are users, items and weights of what shares are of."""
+        shares = [
+            np.bincount(numbers, counted[2], size)
+            for numbers, size in zip(counted, self.log.interactions.shape)
+        ]
+        users, items = (share / share.sum() for share in shares)
+        return TowerTask(
+            schema=self.schema,
+            train=train[0],
+            shares=(users, items),
+            own_negatives=self.own_negatives,
+            held_out_weight=train[1],
+            **of_fit,
+        )

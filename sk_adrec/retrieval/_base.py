@@ -68,6 +68,7 @@ class BaseRetriever(ClassifierMixin, FileState, BaseEstimator, metaclass=ABCMeta
     ``_catalogue_items()``           the items that scores are of, by popularity [the log's]
     ``_places()``                    places in it of the log's items [None: the same]
     ``_roles()``                     parameter -> the column that it names [user, item]
+    ``_n_threads_of_search()``       threads [as many as this process may use]
     ================================ ===============================================================
 
     Items are numbered by popularity, the most popular first: of equal scores the more popular item
@@ -161,6 +162,9 @@ class BaseRetriever(ClassifierMixin, FileState, BaseEstimator, metaclass=ABCMeta
 
     def _roles(self) -> dict[str, str | int]:
         return self._pair_roles()
+
+    def _n_threads_of_search(self) -> int:
+        return n_threads(None)
 
     # ---- lists ---------------------------------------------------------------------------
 
@@ -314,9 +318,6 @@ class BaseRetriever(ClassifierMixin, FileState, BaseEstimator, metaclass=ABCMeta
 
         map_blocks(search, blocks(n, self._n_items()), self._n_threads_of_search())
         return positions, best
-
-    def _n_threads_of_search(self) -> int:
-        return n_threads(getattr(self, "n_jobs", None))
 
     # ---- probabilities -------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from .._validation import (
 from ..preprocessing._columns import read_table
 from ._base import BaseRetriever
 from ._lists.calibration import balance, draw, fit_curve
-from ._lists.top_k import blocks, map_blocks
+from ._lists.top_k import blocks, map_blocks, n_threads
 from ._log.ids import number_ids
 from ._log.interactions import Interactions
 from ._log.log import Log, read_labels
@@ -192,6 +192,9 @@ class BaseHistoryRetriever(BaseRetriever):
         scores = np.full(len(users), np.nan)
         scores[known] = self._score_known(users[known], items[known])
         return scores
+
+    def _n_threads_of_search(self):
+        return n_threads(self.n_jobs)
 
     def _score_known(self, users, items) -> np.ndarray:
         """Scores of pairs of known users and items, shape (n,)."""

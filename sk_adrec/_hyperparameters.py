@@ -44,7 +44,29 @@ class Rule:
 
 
 def within(low, high=None, closed="left", *, integer=False, also=()) -> Rule:
-    """Numbers of a range, as :func:`check_number` takes it; `also` are allowed beside them."""
+    """Numbers of a range.
+
+    Parameters
+    ----------
+    low, high : float
+        `high` None is infinity.
+    closed : {"left", "right", "both", "neither"}, default="left"
+        Which ends belong to the range.
+    integer : bool, default=False
+    also : tuple, default=()
+        Values that are allowed beside the numbers: "auto", None.
+
+    Examples
+    --------
+    >>> from sk_adrec.base import within
+    >>> Rate = within(0, 1, "neither", also=("auto",))
+    >>> Rate.text
+    '"auto" or float'
+    >>> Rate.check("rate", 1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: rate must be a number in (0, 1), got 1.0
+    """
 
     def check(name, value):
         if not any(value is one or (isinstance(one, str) and value == one) for one in also):
@@ -56,7 +78,20 @@ def within(low, high=None, closed="left", *, integer=False, also=()) -> Rule:
 
 
 def one_of(*choices) -> Rule:
-    """A few values."""
+    """A few values.
+
+    Parameters
+    ----------
+    *choices : object
+
+    Examples
+    --------
+    >>> from sk_adrec.base import one_of
+    >>> one_of("serial", "parallel").check("structure", "both")
+    Traceback (most recent call last):
+        ...
+    ValueError: structure must be one of 'serial', 'parallel', got 'both'
+    """
     text = "{" + ", ".join(f'"{c}"' if isinstance(c, str) else str(c) for c in choices) + "}"
     return Rule(
         lambda name, value: check_choice(name, value, choices),
@@ -87,19 +122,64 @@ def hyperparameters(cls: C) -> C:
     """Give a class the ``__init__`` that its annotated attributes declare, and complete its docs.
 
     ``__init__`` assigns and does nothing else. Its signature holds the class's own parameters
-    first, then those of its bases, the nearest first.
+    first, then those of its bases, the nearest first. A docstring describes the class's own
+    parameters, under "Parameters", by name alone; types, defaults and what the bases describe are
+    filled in.
+
+    Parameters
+    ----------
+    cls : type
+        An estimator. What is annotated is a parameter, unless as ``ClassVar``; those before
+        ``_: KW_ONLY`` may be given by position.
+
+    Returns
+    -------
+    type
+        The same class.
+
+    Examples
+    --------
+    >>> import inspect
+    >>> from sklearn.base import BaseEstimator, clone
+    >>> from sk_adrec.base import KW_ONLY, Count, NotNegative, hyperparameters
+    >>> @hyperparameters
+    ... class Model(BaseEstimator):
+    ...     '''A model.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     depth
+    ...         Of the trees.
+    ...     '''
+    ...
+    ...     depth: Count = 3
+    ...     _: KW_ONLY
+    ...     l2: NotNegative = 0.0
+    >>> inspect.signature(Model)
+    <Signature (depth: int = 3, *, l2: float = 0.0) -> None>
+    >>> print(Model.__doc__)
+    A model.
+    <BLANKLINE>
+    Parameters
+    ----------
+    depth : int, default=3
+        Of the trees.
+    <BLANKLINE>
+    >>> clone(Model(l2=0.5))
+    Model(l2=0.5)
     """
     dataclass(eq=False, repr=False, match_args=False)(cls)
     hints, types = get_type_hints(cls, include_extras=True), get_type_hints(cls)
-    signature = inspect.signature(cls.__init__)
+    init: Any = cls.__init__  # type: ignore[misc]
+    signature = inspect.signature(init)
     self, *parameters = signature.parameters.values()
-    rank = {}
+    rank: dict[str, int] = {}
     for distance, base in enumerate(cls.__mro__):
         for name in vars(base).get("__annotations__", {}):
             rank.setdefault(name, distance)
     parameters.sort(key=lambda p: (p.kind, rank[p.name]))
     parameters = [p.replace(annotation=types.get(p.name, p.empty)) for p in parameters]
-    cls.__init__.__signature__ = signature.replace(parameters=[self, *parameters])
+    init.__signature__ = signature.replace(parameters=[self, *parameters])
     # An attribute of the class would be listed among those of its instances.
     for one in fields(cls):
         if one.name in vars(cls):
@@ -110,7 +190,8 @@ def hyperparameters(cls: C) -> C:
 
 def check_parameters(estimator) -> None:
     """Raise ValueError or TypeError where a parameter is not what its class declares."""
-    for name, rule in _rules(type(estimator)):
+    kind: Any = type(estimator)
+    for name, rule in _rules(kind):
         rule.check(name, getattr(estimator, name))
 
 

@@ -165,8 +165,8 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         check_validation_arguments(validation.X, validation.y, validation.sample_weight)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-        rows = self._check_rows(X, y, sample_weight, reset=True)
-        self._learn(LogRows(*rows, sample_weight is not None), validation, classes)
+        X, y, weight = self._check_rows(X, y, sample_weight, reset=True)
+        self._learn(LogRows(X, y, weight, sample_weight is not None), validation, classes)
 
     def _check_params(self) -> None:
         """Reject hyper-parameters out of range; extend for what binds several of them."""
@@ -179,7 +179,7 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
     def _stops_early(self, n_rows: int) -> bool:
         """Whether a part of n rows is to be held out, where `fit` gets no validation rows."""
         stop = self.early_stopping
-        return n_rows > EARLY_STOPPING_ROWS if stop == "auto" else stop
+        return n_rows > EARLY_STOPPING_ROWS if stop == "auto" else bool(stop)
 
     # ---- columns -------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         )
 
     @property
-    def _dtype(self) -> str:
+    def _dtype(self) -> Any:
         """Of numbers."""
         return "float64"
 

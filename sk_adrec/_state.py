@@ -34,20 +34,20 @@ def stored(cls: T) -> T:
 
 def pack(value: Any) -> Any:
     """A value with everything of a stored type in it as plain containers."""
-    name = type(value).__name__
-    if _TYPES.get(name) is type(value):
+    kind: Any = type(value)
+    if kind in _TYPES.values():
         if hasattr(value, "to_state"):
             state = value.to_state()
         elif isinstance(value, BaseEstimator):
             state = value.__getstate__()
         else:
-            state = [pack(getattr(value, one.name)) for one in fields(value)]
-        return {_TYPE: name, "state": state}
+            state = [pack(getattr(value, one.name)) for one in fields(kind)]
+        return {_TYPE: kind.__name__, "state": state}
     if isinstance(value, sparse.csr_matrix):
         return {_TYPE: "csr", "state": [value.data, value.indices, value.indptr, value.shape]}
-    if type(value) is list:
+    if kind is list:
         return [pack(one) for one in value]
-    if type(value) is dict:
+    if kind is dict:
         return {key: pack(one) for key, one in value.items()}
     return value
 

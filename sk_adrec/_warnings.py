@@ -38,4 +38,5 @@ def _is_between(frame: FrameType) -> bool:
     # A doctest runs under the name of the module that it stands in.
     if frame.f_code.co_filename.startswith("<doctest "):
         return False
-    return frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN
+    module = frame.f_globals.get("__name__") or ""
+    return module.partition(".")[0] in _BETWEEN

@@ -407,7 +407,9 @@ class IndependentTasksLoss(nn.Module):
         """
         known = ~y.isnan()
         # Not NaN times 0: its gradient would be NaN.
-        each = F.binary_cross_entropy_with_logits(logits, y.nan_to_num(), reduction="none")
+        each = F.binary_cross_entropy_with_logits(
+            logits, y.nan_to_num().to(logits.dtype), reduction="none"
+        )
         return (each * known) @ logits.new_tensor(self.weights)  # (B,)
 
 

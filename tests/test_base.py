@@ -20,18 +20,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from sk_adrec._base import BaseTorchEstimator
+from sk_adrec._hyperparameters import (
+    KW_ONLY,
+    Count,
+    CountOrAuto,
+    Positive,
+    Probability,
+    SwitchOrAuto,
+    hyperparameters,
+)
 from sk_adrec.nn import FusedEmbedding, sparse_matmul
 from sk_adrec.ranking._base import BaseRanker
-
-
-class Defaults:
-    """The base's hyper-parameters that a toy does not name in ``__init__``."""
-
-    share_vocabulary: dict[str, str] | None = None
-    categorical_features, min_frequency = "from_dtype", 1
-    id_dropout, max_len, l2, loss, optimizer = 0.0, 10, 0.0, "log_loss", "auto"
-    validation_fraction, n_iter_no_change, grow_vocabulary = 0.1, 2, False
-    device, verbose, callbacks, net_params = "cpu", 0, None, None
 
 
 # ---- a factorisation machine on scipy matrices ---------------------------------------------------
@@ -53,21 +52,19 @@ class SparseFM(nn.Module):
         return self.w0 + linear + 0.5 * (s * s - own).sum(1)  # (B,)
 
 
-class ToyFM(Defaults, BaseRanker):
-    def __init__(
-        self, lr=0.05, batch_size=256, max_epochs=6, early_stopping=False, dtype="float32",
-        random_state=None,
-    ):  # fmt: skip
-        self.lr, self.batch_size, self.max_epochs = lr, batch_size, max_epochs
-        self.early_stopping, self.dtype, self.random_state = early_stopping, dtype, random_state
+@hyperparameters
+class ToyFM(BaseRanker):
+    _takes_sparse = True
+
+    _: KW_ONLY
+    id_dropout: Probability = 0.0
+    lr: Positive = 0.05
+    batch_size: CountOrAuto = 256
+    max_epochs: Count = 6
+    early_stopping: SwitchOrAuto = False
 
     def _build_module(self, schema):
         return SparseFM(schema.n_sparse, k=4)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
 
 # ---- a ranker that attends from the candidate to the history -------------------------------------
@@ -90,15 +87,14 @@ class Attention(nn.Module):
         return self.scale * (pooled * q).sum(1) + self.bias  # (B,)
 
 
-class ToyAttention(Defaults, BaseRanker):
-    share_vocabulary = {"history": "item"}
-
-    def __init__(
-        self, lr=0.01, batch_size=256, max_epochs=8, early_stopping=False, dtype="float32",
-        random_state=None,
-    ):  # fmt: skip
-        self.lr, self.batch_size, self.max_epochs = lr, batch_size, max_epochs
-        self.early_stopping, self.dtype, self.random_state = early_stopping, dtype, random_state
+@hyperparameters
+class ToyAttention(BaseRanker):
+    _: KW_ONLY
+    id_dropout: Probability = 0.0
+    lr: Positive = 0.01
+    batch_size: CountOrAuto = 256
+    max_epochs: Count = 8
+    early_stopping: SwitchOrAuto = False
 
     def _build_module(self, schema):
         return Attention(schema, d=16)
@@ -126,13 +122,14 @@ class MaskedLogLoss(nn.Module):
         return (loss * known).sum(1)
 
 
-class ToyTwoHeads(Defaults, ClassifierMixin, BaseTorchEstimator):
-    def __init__(
-        self, lr=0.01, batch_size=256, max_epochs=6, early_stopping=False, dtype="float32",
-        random_state=None,
-    ):  # fmt: skip
-        self.lr, self.batch_size, self.max_epochs = lr, batch_size, max_epochs
-        self.early_stopping, self.dtype, self.random_state = early_stopping, dtype, random_state
+@hyperparameters
+class ToyTwoHeads(ClassifierMixin, BaseTorchEstimator):
+    _: KW_ONLY
+    id_dropout: Probability = 0.0
+    lr: Positive = 0.01
+    batch_size: CountOrAuto = 256
+    max_epochs: Count = 6
+    early_stopping: SwitchOrAuto = False
 
     def _encode_target(self, y, weight, *, reset):
         if reset:
@@ -142,7 +139,7 @@ class ToyTwoHeads(Defaults, ClassifierMixin, BaseTorchEstimator):
     def _build_module(self, schema):
         return TwoHeads(schema, d=4)
 
-    def _make_loss(self):
+    def _make_loss(self, task):
         return MaskedLogLoss()
 
     def predict_proba(self, X):
@@ -166,13 +163,14 @@ class NextItem(nn.Module):
         return self.head(states[torch.arange(len(batch)), last])  # (B, n_classes)
 
 
-class ToyNextItem(Defaults, ClassifierMixin, BaseTorchEstimator):
-    def __init__(
-        self, lr=0.01, batch_size=512, max_epochs=6, early_stopping=False, dtype="float32",
-        random_state=None,
-    ):  # fmt: skip
-        self.lr, self.batch_size, self.max_epochs = lr, batch_size, max_epochs
-        self.early_stopping, self.dtype, self.random_state = early_stopping, dtype, random_state
+@hyperparameters
+class ToyNextItem(ClassifierMixin, BaseTorchEstimator):
+    _: KW_ONLY
+    id_dropout: Probability = 0.0
+    lr: Positive = 0.01
+    batch_size: CountOrAuto = 512
+    max_epochs: Count = 6
+    early_stopping: SwitchOrAuto = False
 
     def _encode_target(self, y, weight, *, reset):
         if reset:
@@ -184,7 +182,7 @@ class ToyNextItem(Defaults, ClassifierMixin, BaseTorchEstimator):
     def _build_module(self, schema):
         return NextItem(schema, len(self.classes_), d=32)
 
-    def _make_loss(self):
+    def _make_loss(self, task):
         return nn.CrossEntropyLoss(reduction="none")
 
     def predict_proba(self, X):
@@ -288,7 +286,7 @@ TOYS = {
         ToyFM(random_state=0), SparseFM, fm_data, 8_000, binary_log_loss, sparse.csr_matrix((2, 60))
     ),
     "attention": Toy(
-        ToyAttention(random_state=0), Attention, attention_data, 8_000, binary_log_loss,
+        ToyAttention(share_vocabulary={"history": "item"}, random_state=0), Attention, attention_data, 8_000, binary_log_loss,
         pd.DataFrame({"item": [99, 0], "history": [np.array([98]), EMPTY]}),
     ),
     "two heads": Toy(
@@ -385,7 +383,7 @@ def test_partial_fit_is_a_fit_and_then_goes_on(toy):
 
 def test_a_validation_part_may_be_smaller_than_the_number_of_classes():
     X, y, _ = attention_data(np.random.default_rng(0), 30)
-    model = ToyAttention(early_stopping=True, random_state=0)
+    model = ToyAttention(share_vocabulary={"history": "item"}, early_stopping=True, random_state=0)
     model.validation_fraction = 0.03
     assert len(model.fit(X, y).validation_scores_) == model.n_iter_
 

@@ -200,7 +200,7 @@ def test_validation_loss_and_metric_are_those_of_the_rows_given():
     valid = numbers(80, seed=1, rows=np.arange(10, 40))
     chosen = TrainingRows(valid.encoded.take(valid.rows), valid.y[10:40], valid.weight[10:40])
 
-    def accuracy(logits, y, weight):
+    def accuracy(module, logits, y, weight):
         assert len(logits) == len(y) == len(weight) == 30
         return np.mean((logits > 0) == y)
 
@@ -290,8 +290,8 @@ def test_training_continues_where_it_ended():
 @pytest.mark.parametrize("n", [30, 25])
 def test_progress_bar_shows_losses_metric_and_all_batches(capsys, n):
     metrics = [
-        ("accuracy", lambda logits, y, weight: np.mean((logits > 0) == y)),
-        ("rate", lambda logits, y, weight: np.average(y, weights=weight)),
+        ("accuracy", lambda module, logits, y, weight: np.mean((logits > 0) == y)),
+        ("rate", lambda module, logits, y, weight: np.average(y, weights=weight)),
     ]
     net = make_net(
         valid_rows=numbers(30), metrics=metrics, callbacks=[ProgressBar()], batch_size=10,

@@ -89,6 +89,22 @@ def test_classes_of_subpackages_are_exported_at_the_top():
                 assert getattr(sk_adrec, name) is value
 
 
+def test_the_top_has_the_classes_of_its_packages_and_no_functions():
+    values = {name: getattr(sk_adrec, name) for name in sk_adrec.__all__}
+    packages = {name: value for name, value in values.items() if inspect.ismodule(value)}
+    # Importing one of these loads torch: their classes stay where they are.
+    others = {name.removeprefix("sk_adrec.") for name in PACKAGES[1:]} - set(packages)
+    assert others == {"losses", "nn", "samplers"}
+    public = {name: getattr(p, name) for p in packages.values() for name in p.__all__}
+    classes = {name for name, value in public.items() if inspect.isclass(value)}
+    assert set(sk_adrec.__all__) == {*packages, *classes, "__version__"}
+
+
+def test_star_import():
+    names = run_python("from sk_adrec import *; print(FMClassifier.__name__, metrics.__name__)")
+    assert names == "FMClassifier sk_adrec.metrics"
+
+
 def test_unknown_name_raises():
     with pytest.raises(AttributeError, match="FMClasifier"):
         sk_adrec.FMClasifier  # noqa: B018

@@ -5,6 +5,7 @@ import functools
 import inspect
 import linecache
 import sys
+import threading
 import unittest
 import warnings
 from pathlib import Path
@@ -338,6 +339,25 @@ def test_nothing_but_warn_warns():
             text = path.read_text(encoding="utf-8")
             assert "warnings.warn(" not in text, path
             assert "warn_explicit(" not in text, path
+
+
+def test_a_doctest_of_the_library_is_a_users_code():
+    code = compile(
+        "gauc_score([0, 1], [0.1, 0.2], [1, 2])", "<doctest sk_adrec.metrics[0]>", "exec"
+    )
+    names = {"__name__": "sk_adrec.metrics", "gauc_score": metrics.gauc_score}
+    ((_, warning),) = record(lambda: exec(code, names))
+    assert warning.filename == code.co_filename
+
+
+def test_a_thread_without_a_line_of_the_users():
+    def call():
+        thread = threading.Thread(target=metrics.gauc_score, args=([0, 1], [0.1, 0.2], [1, 2]))
+        thread.start()
+        thread.join()
+
+    ((_, warning),) = record(call)
+    assert warning.filename == threading.__file__
 
 
 # Scikit-learn's frames lie between.

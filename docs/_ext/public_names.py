@@ -30,6 +30,7 @@ TITLES = {
     "losses": "Losses",
     "samplers": "Samplers",
     "nn": "Torch blocks",
+    "base": "For models of your own",
     "utils": "For authors of estimators",
 }
 # Public, but no part of a package's `__all__`.

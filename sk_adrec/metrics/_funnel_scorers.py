@@ -102,7 +102,7 @@ class _FunnelScorer:
         """Columns in funnel order, those of a frame found by name."""
         names = self.stages
         if names is None:
-            names = _said_by_model(estimator, "stage_names_")
+            names = _said_by_model(estimator, "task_names_")
         if names is not None and isinstance(y, pd.DataFrame):
             column = {str(name): name for name in y.columns}
             missing = [name for name in names if str(name) not in column]

@@ -7,6 +7,7 @@ Blocks take and return tensors; nothing here knows scikit-learn.
 
 from .attention import LocalActivationUnit, softmax_of_lists
 from .batch import Batch, Lists
+from .cross import CrossLayer
 from .embedding import FusedEmbedding
 from .events import EventInputs
 from .head import LogOdds, Towers
@@ -19,6 +20,7 @@ from .sparse import gather_rows, sparse_matmul, take_entries, take_rows, unique_
 __all__ = [
     "MLP",
     "Batch",
+    "CrossLayer",
     "Dice",
     "EventInputs",
     "FieldInputs",

@@ -38,7 +38,7 @@ class LogOdds(nn.Linear):
             self.bias.copy_(log_odds)
 
 
-class Towers(nn.Module):
+class Towers(nn.ModuleList):
     """A multi-layer perceptron to the log odds of each of K tasks.
 
     Parameters
@@ -78,14 +78,13 @@ class Towers(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.towers = nn.ModuleList()
         for dims, log_odds in zip(hidden_dims, prior):
             mlp = MLP(in_dim, dims, activation=activation, dropout=dropout)
-            self.towers.append(nn.Sequential(mlp, LogOdds(mlp.out_dim, float(log_odds))))
+            self.append(nn.Sequential(*mlp, LogOdds(mlp.out_dim, float(log_odds))))
 
     @property
     def output_biases(self) -> list[Tensor]:
-        return [tower[1].bias for tower in self.towers]
+        return [[*tower.parameters()][-1] for tower in self]
 
     def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor:
         """Log odds of the tasks.
@@ -99,5 +98,5 @@ class Towers(nn.Module):
         -------
         Tensor of shape (B, K)
         """
-        inputs = [x] * len(self.towers) if isinstance(x, Tensor) else x
-        return torch.cat([tower(one) for tower, one in zip(self.towers, inputs)], 1)
+        inputs = [x] * len(self) if isinstance(x, Tensor) else x
+        return torch.cat([tower(one) for tower, one in zip(self, inputs)], 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from .._state import stored
 from ._columns import Column, flatten, to_float
 from ._factorize import Factorized, factorize
 from ._moments import Moments
@@ -23,12 +26,12 @@ class FeatureColumn(Protocol):
         """The column as float64 ndarray, `pandas.Categorical`, or (lists) unchanged."""
 
 
+@stored
+@dataclass
 class Known:
     """Frequent ids are categories, NaN is missing, all others are "<unknown>"."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-        self._dtype: pd.CategoricalDtype | None = None
+    vocabulary: Vocabulary
 
     @classmethod
     def fit(
@@ -57,12 +60,10 @@ class Known:
             vocabulary = Vocabulary().fit_counts(factorized.values, kept)
         return cls(vocabulary)
 
-    @property
+    @cached_property
     def dtype(self) -> pd.CategoricalDtype:
-        """Known ids in the order of their codes, then "<unknown>"; never pickled."""
-        if self._dtype is None:
-            self._dtype = pd.CategoricalDtype([*self.vocabulary.values.tolist(), UNKNOWN_CATEGORY])
-        return self._dtype
+        """Known ids in the order of their codes, then "<unknown>"; in no file."""
+        return pd.CategoricalDtype([*self.vocabulary.values.tolist(), UNKNOWN_CATEGORY])
 
     def transform(self, column: Column, where: str) -> pd.Categorical:
         """The column as categories."""
@@ -75,11 +76,12 @@ class Known:
         return pd.Categorical.from_codes(categories, dtype=self.dtype)
 
 
+@stored
+@dataclass
 class Buckets:
     """Ids are hashed to one of `n_buckets` numbers: nothing is learned, nothing is unknown."""
 
-    def __init__(self, n_buckets: int) -> None:
-        self.n_buckets = n_buckets
+    n_buckets: int
 
     def transform(self, column: Column, where: str) -> pd.Categorical:
         """The column as bucket numbers."""
@@ -100,12 +102,13 @@ def hash_ids(factorized: Factorized, n_buckets: int) -> np.ndarray:
     return (hashed % np.uint64(n_buckets)).astype(np.int64)
 
 
+@stored
+@dataclass
 class Number:
     """Numbers as they are, in standard units, or as sign(x) log(1 + |x|)."""
 
-    def __init__(self, how: str, moments: Moments | None = None) -> None:
-        self.how = how
-        self.moments = moments
+    how: str
+    moments: Moments | None = None
 
     @classmethod
     def fit(cls, how: str, values: np.ndarray, sample_weight: np.ndarray | None) -> Number:
@@ -123,12 +126,13 @@ class Number:
         return values
 
 
+@stored
+@dataclass
 class Ranks:
     """Numbers as their rank among the numbers of fit, in [0, 1]."""
 
-    def __init__(self, landmarks: np.ndarray, ranks: np.ndarray) -> None:
-        self.landmarks = landmarks
-        self.ranks = ranks
+    landmarks: np.ndarray
+    ranks: np.ndarray
 
     @classmethod
     def fit(cls, values: np.ndarray, sample_weight: np.ndarray | None) -> Ranks:
@@ -147,11 +151,12 @@ class Ranks:
         return np.interp(values, self.landmarks, self.ranks)
 
 
+@stored
+@dataclass
 class Bins:
     """Numbers as the number of their quantile bin, a category."""
 
-    def __init__(self, edges: np.ndarray) -> None:
-        self.edges = edges
+    edges: np.ndarray
 
     @classmethod
     def fit(cls, values: np.ndarray, sample_weight: np.ndarray | None, n_bins: int) -> Bins:
@@ -168,6 +173,8 @@ class Bins:
         return pd.Categorical.from_codes(bins, dtype=dtype)
 
 
+@stored
+@dataclass
 class Lists:
     """Lists are passed on."""
 
@@ -175,28 +182,6 @@ class Lists:
         """The column itself; raises TypeError where it holds no lists."""
         flatten(column, where)
         return column
-
-
-def to_state(column: FeatureColumn) -> dict[str, Any]:
-    """A fitted column as a dict of numbers, strings and plain arrays."""
-    state: dict[str, Any] = {"kind": type(column).__name__}
-    for name, value in vars(column).items():
-        if name == "_dtype":
-            continue
-        state[name] = value.to_state() if isinstance(value, Vocabulary | Moments) else value
-    return state
-
-
-def from_state(state: dict[str, Any]) -> FeatureColumn:
-    """The fitted column that `to_state` described."""
-    classes = {cls.__name__: cls for cls in (Known, Buckets, Number, Ranks, Bins, Lists)}
-    parts = dict(state)
-    cls = classes[parts.pop("kind")]
-    if "vocabulary" in parts:
-        parts["vocabulary"] = Vocabulary.from_state(parts["vocabulary"])
-    if parts.get("moments") is not None:
-        parts["moments"] = Moments.from_state(parts["moments"])
-    return cls(**parts)
 
 
 def _quantiles(

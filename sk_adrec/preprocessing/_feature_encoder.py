@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -15,6 +14,8 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._hyperparameters import KW_ONLY, hyperparameters
+from .._state import FileState
 from .._validation import unchanged_on_error
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, read_table, to_float
 from ._feature_columns import (
@@ -25,15 +26,14 @@ from ._feature_columns import (
     Lists,
     Number,
     Ranks,
-    from_state,
-    to_state,
 )
-from ._schema import ColumnSpec, specify
+from ._schema import specify
 
 _NUMERIC_WAYS = ("passthrough", "standardize", "log", "quantile", "bins")
 
 
-class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+@hyperparameters
+class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, FileState, BaseEstimator):
     """Turn the columns of a log into floats, categories and lists, each by its dtype.
 
     One column in, one column out, under its own name. Strings, categories and the columns of
@@ -43,23 +43,23 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    categorical_features : "from_dtype" or array-like of str, int or bool, default="from_dtype"
+    categorical_features : "from_dtype" or array-like of str, int or bool
         Columns whose numbers are ids, by name, position or mask, besides the columns that hold
         strings or categories. Name them wherever ids are integers.
-    min_frequency : int or float, default=1
+    min_frequency : int or float
         Ids with a total weight below it become ``"<unknown>"``; as float in (0, 1) a share of the
         weight of all ids that are not missing. Raise it (5 to 20) where most ids are rare: it is
         what trains the meaning of ``"<unknown>"``.
-    max_categories : int, default=None
+    max_categories : int
         Keep at most this many ids of a column, the most frequent ones (ties: the smallest);
         ``"<unknown>"`` is not counted. None keeps all. Set it where memory or one-hot width is
         bounded.
-    n_buckets : int, default=None
+    n_buckets : int
         Hash ids to this many buckets instead of learning them: bounded memory, nothing to
         refit for new ids, at the price of collisions. `min_frequency` and `max_categories` then
         have no use and must keep their defaults. The bucket is pandas' SipHash (fixed default key)
         of the id's text, modulo `n_buckets`: the same in every process, on every platform.
-    numeric : {"passthrough", "standardize", "log", "quantile", "bins"}, default="passthrough"
+    numeric : {"passthrough", "standardize", "log", "quantile", "bins"}
         What becomes of numbers; NaN stays NaN.
 
         - "passthrough": nothing. Right for trees and for nets that standardise.
@@ -68,7 +68,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         - "quantile": rank among the numbers of `fit`, in [0, 1], for numbers with outliers.
         - "bins": the number of the quantile bin, a category, for nets whose effect of a number
           is not monotonic.
-    n_bins : int, default=10
+    n_bins : int
         Number of bins of equal weight for ``numeric="bins"``; fewer where values repeat. More
         follow a curve closer and leave fewer rows to each bin.
 
@@ -104,22 +104,13 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     3        NaN    5.0
     """
 
-    def __init__(
-        self,
-        *,
-        categorical_features: Any = "from_dtype",
-        min_frequency: int | float = 1,
-        max_categories: int | None = None,
-        n_buckets: int | None = None,
-        numeric: str = "passthrough",
-        n_bins: int = 10,
-    ) -> None:
-        self.categorical_features = categorical_features
-        self.min_frequency = min_frequency
-        self.max_categories = max_categories
-        self.n_buckets = n_buckets
-        self.numeric = numeric
-        self.n_bins = n_bins
+    _: KW_ONLY
+    categorical_features: Any = "from_dtype"
+    min_frequency: int | float = 1
+    max_categories: int | None = None
+    n_buckets: int | None = None
+    numeric: str = "passthrough"
+    n_bins: int = 10
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn ids and the distributions of numbers.
@@ -241,21 +232,6 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.numeric == "bins":
             return Bins.fit(values, weight, self.n_bins)
         return Number.fit(self.numeric, values, weight)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Plain dicts and arrays: skops then needs to trust no type but this one.
-        state = dict(super().__getstate__())
-        if "_fitted" in state:
-            state["_fitted"] = [to_state(fitted) for fitted in state["_fitted"]]
-            state["columns_"] = [list(astuple(spec)) for spec in state["columns_"]]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        if "_fitted" in state:
-            state["_fitted"] = [from_state(saved) for saved in state["_fitted"]]
-            state["columns_"] = [ColumnSpec(*saved) for saved in state["columns_"]]
-        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn import get_config
@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._hyperparameters import KW_ONLY, hyperparameters
+from .._state import FileState
 from .._validation import unchanged_on_error
 from ._columns import Table
 from ._history_checks import (
@@ -34,7 +36,8 @@ from ._history_times import read_gap, subtract_gap
 from ._vocabulary import MISSING
 
 
-class HistoryEncoder(TransformerMixin, BaseEstimator):
+@hyperparameters
+class HistoryEncoder(TransformerMixin, FileState, BaseEstimator):
     """Add to each row what was known of its user strictly before the row's time.
 
     Looks back into a log of events (purchases, clicks) and appends columns: lists of the user's
@@ -57,46 +60,46 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    user : str, default="user_id"
+    user : str
         The column that says whose past it is, in X and in events.
-    time : str, default="timestamp"
+    time : str
         The column of times, in X and in events: dates (``datetime64``; both with a time zone or
         both without) or numbers. Where only the day or the week of a row is known, its time is
         the *start* of it, so that nothing which happened in it is taken for known. Events are known
         from their time on: those of which only the day is known count from 00:00 of it, before they
         happened. Beside rows with finer times that warns; set ``gap="1D"``, or give events their
         full timestamps.
-    attributes : sequence of str, default=("item_id",)
+    attributes : sequence of str
         Columns of events that become lists. They describe the same events: lists of a row are
         equally long, with a null where an event misses one attribute; an event that misses all
         is not listed. Add the category for models that compare it with the candidate's, and give
         missing ones a value of their own where the model wants none missing
         (:class:`DINClassifier`); ``()`` where it takes no lists (LightGBM).
-    counts : sequence of str, default=()
+    counts : sequence of str
         Columns of X and of events to count, usually the item and its category. What helps trees
         most.
-    max_len : int, default=50
+    max_len : int
         Events listed per row, the most recent ones. Longer lists cost memory and training time.
-    ages : bool, default=False
+    ages : bool
         Whether to add ``hist_age``, for models that read times. Rankers take the numbers of a
         list for ids: leave it False before them.
-    on : str, default=None
+    on : str
         A column of true and false in events: only true ones enter, such as the clicks of
         ``on="click"``; missing is false. None takes all.
-    gap : number, str or timedelta, default=0
+    gap : number, str or timedelta
         Only events before the row's time *minus the gap* are known. Set it to the delay with
         which your events arrive in production: between dates a duration with its unit (``"1D"``,
         a timedelta), else a number in the unit of the times.
-    window : number, str or timedelta, default=None
+    window : number, str or timedelta
         Events longer ago than this are forgotten, in lists and counts; None forgets none. Counts
         grow as a log does, so that two purchases mean less a year after its first day than a month
         after it: where it spans many times the window, ``window="84D"`` makes them mean the same,
         and probabilities keep their level, at the price of what is forgotten.
-    distinct : bool, default=False
+    distinct : bool
         Whether events in a row with the same attributes are listed once, as the most recent of
         them. Set it where repetition is noise (page views); it needs `attributes`. Counts take
         all.
-    drop : sequence of str, default=()
+    drop : sequence of str
         Columns of X to leave out of the output, such as the time, which models refuse.
 
     Attributes
@@ -157,32 +160,21 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     3     ann        7        [7 8]        1.0          3.0
     """
 
-    def __init__(
-        self,
-        *,
-        user: str = "user_id",
-        time: str = "timestamp",
-        attributes: Sequence[str] = ("item_id",),
-        counts: Sequence[str] = (),
-        max_len: int = 50,
-        ages: bool = False,
-        on: str | None = None,
-        gap: Any = 0,
-        window: Any = None,
-        distinct: bool = False,
-        drop: Sequence[str] = (),
-    ) -> None:
-        self.user = user
-        self.time = time
-        self.attributes = attributes
-        self.counts = counts
-        self.max_len = max_len
-        self.ages = ages
-        self.on = on
-        self.gap = gap
-        self.window = window
-        self.distinct = distinct
-        self.drop = drop
+    _: KW_ONLY
+    user: str = "user_id"
+    time: str = "timestamp"
+    attributes: Sequence[str] = ("item_id",)
+    counts: Sequence[str] = ()
+    max_len: int = 50
+    ages: bool = False
+    on: str | None = None
+    gap: Any = 0
+    window: Any = None
+    distinct: bool = False
+    drop: Sequence[str] = ()
+
+    # Of the events, which are small without them.
+    _rebuilt: ClassVar[tuple[str, ...]] = ("_lists", "_counts")
 
     def fit(self, X: Any, y: Any = None, *, events: Any = None) -> Self:
         """Keep the events to look back into.
@@ -382,24 +374,13 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     ) -> None:
         """Keep the events, and index them."""
         self._log = log
+        self._indexed: list[Any] = [listed, distinct, counted]
         self._lists = PastLists(log, listed, distinct)
         self._counts = {name: PastCounts(log, name) for name in counted}
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Events as plain arrays, without their indexes: small, and skops trusts one type only.
-        state = dict(super().__getstate__())
-        if "_log" in state:
-            lists, counts = state.pop("_lists"), state.pop("_counts")
-            state["_log"] = [state["_log"].to_state(), list(lists.codes), lists.runs is not None]
-            state["_log"].append(list(counts))
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        log = state.pop("_log", None)
-        super().__setstate__(state)
-        if log is not None:
-            self._set_log(EventLog.from_state(log[0]), *log[1:])
+    def _rebuild(self) -> None:
+        if "_log" in vars(self):
+            self._set_log(self._log, *self._indexed)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
+from .._state import stored
 from ._factorize import Factorized
 from ._history_index import Runs, TimeIndex, latest
 from ._history_times import LOCAL, NOTHING, ZONED, Times, ages, are_days
@@ -21,6 +22,7 @@ from ._vocabulary import FIRST_KNOWN, MISSING, Vocabulary
 _ENTRIES_AT_ONCE = 2**20
 
 
+@stored
 @dataclass(frozen=True)
 class EventLog:
     """Events by time, those of equal time in the order in which they came.
@@ -91,26 +93,6 @@ class EventLog:
                 for name, new in ids.items()
             },
         )
-
-    def to_state(self) -> dict[str, Any]:
-        """The log as dicts, strings and plain arrays."""
-        return {
-            "users": self.users.to_state(),
-            "attributes": {k: v.to_state() for k, v in self.attributes.items()},
-            "user": self.user,
-            "times": self.times,
-            "kind": self.kind,
-            "codes": dict(self.codes),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """The log that `to_state` described."""
-        vocabularies = {
-            "users": Vocabulary.from_state(state["users"]),
-            "attributes": {k: Vocabulary.from_state(v) for k, v in state["attributes"].items()},
-        }
-        return cls(**{**state, **vocabularies})
 
 
 @dataclass(frozen=True)

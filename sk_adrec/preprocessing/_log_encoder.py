@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from .._state import stored
+from .._state import pack, stored, unpack
 from .._warnings import warn
 from ._columns import (
     CATEGORICAL,
@@ -27,7 +27,7 @@ from ._encoded import Encoded, Ragged, Schema
 from ._factorize import Factorized, factorize
 from ._few_rows import encode_few_rows
 from ._moments import Moments
-from ._schema import ColumnSpec, Name, hint, specify
+from ._schema import Name, hint, specify
 from ._vocabulary import UNKNOWN, Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
@@ -323,18 +323,15 @@ class LogEncoder:
 
     def to_state(self) -> dict[str, Any]:
         """The fitted encoder as dicts, lists, strings, numbers and plain arrays."""
-        columns = [[spec.name, spec.kind, spec.vocabulary] for spec in self.columns_]
         return {
             "min_frequency": self.min_frequency,
             "max_len": self.max_len,
             "parallel_lists": self.parallel_lists,
             "dtype": str(np.dtype(self.dtype)),
-            "columns": columns,
+            "columns": pack(self.columns_),
             "least_code": self._least_code,
-            "moments": self._moments.to_state(),
-            "vocabularies": [
-                [name, vocabulary.to_state()] for name, vocabulary in self.vocabularies_.items()
-            ],
+            "moments": pack(self._moments),
+            "vocabularies": pack([list(item) for item in self.vocabularies_.items()]),
         }
 
     @classmethod
@@ -350,13 +347,11 @@ class LogEncoder:
             parallel_lists=state["parallel_lists"],
             dtype=state["dtype"],
         )
-        self.columns_ = [ColumnSpec(*column) for column in state["columns"]]
+        self.columns_ = unpack(state["columns"])
         self._least_code = state["least_code"]
         self._index_columns()
-        self._moments = Moments.from_state(state["moments"])
-        self.vocabularies_ = {
-            name: Vocabulary.from_state(vocabulary) for name, vocabulary in state["vocabularies"]
-        }
+        self._moments = unpack(state["moments"])
+        self.vocabularies_ = dict(unpack(state["vocabularies"]))
         return self
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+
+from .._state import stored
 
 # Standard deviations beyond which a number counts as this far: squares stay finite in float32.
 _FARTHEST = 1e6
 
 
+@stored
 @dataclass(frozen=True)
 class Moments:
     """What standardises numeric columns.
@@ -58,15 +61,6 @@ class Moments:
             if position in self.indicators:
                 out[:, len(columns) + self.indicators.index(position)] = missing
         return out
-
-    def to_state(self) -> dict[str, Any]:
-        """The moments as a dict of plain arrays and lists."""
-        return {"means": self.means, "scales": self.scales, "indicators": list(self.indicators)}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """The moments that `to_state` described."""
-        return cls(state["means"], state["scales"], list(state["indicators"]))
 
 
 def _mean_and_scale(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .._state import stored
 from .._warnings import warn
 from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
 
@@ -20,6 +21,7 @@ Name: TypeAlias = str | int
 _MANY_DISTINCT, _N_LOOKED_AT = 1000, 100_000
 
 
+@stored
 @dataclass(frozen=True)
 class ColumnSpec:
     """What a column of X is to the encoder.

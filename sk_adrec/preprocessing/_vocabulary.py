@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._state import stored
 from .._warnings import warn
 from .._state import stored
 from ._columns import Column, read_table

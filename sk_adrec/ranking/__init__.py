@@ -3,6 +3,7 @@
 from .._lazy import lazy_exports
 
 _EXPORTS = {
+    "DCNv2Classifier": "._dcn_v2",
     "DINClassifier": "._din",
     "DeepFMClassifier": "._deepfm",
     "DownsampledClassifier": "._downsampled",

@@ -6,6 +6,7 @@ He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 
 from __future__ import annotations
 
 import inspect
+from typing import Annotated, Any
 
 import numpy as np
 from sklearn import get_config
@@ -20,8 +21,9 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from .._hyperparameters import KW_ONLY, check_parameters, hyperparameters, within
 from .._target import TwoClassesMixin, check_two_classes
-from .._validation import check_length, check_number, check_weight
+from .._validation import check_length, check_weight
 from .._warnings import warn
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
@@ -34,6 +36,11 @@ _WEIGHT_RTOL = 1e-4
 _WEIGHT_FACTOR = 1.5
 
 
+#: The share of the negatives that is kept.
+Kept = Annotated[float, within(0, 1, "right")]
+
+
+@hyperparameters
 class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
     r"""Click probability from any classifier, trained on all clicks and few of the other rows.
 
@@ -51,13 +58,13 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
     ----------
     estimator : classifier
         Trained on the sampled rows; needs `predict_proba`.
-    negative_rate : float in (0, 1], default=1.0
+    negative_rate : float in (0, 1]
         Keep this share of the negatives, drawn at random, in each fit. With 1 % of clicks, 0.1
         trains on a ninth of the rows and loses little; below one negative per click it loses more.
-    data_negative_rate : float in (0, 1], default=1.0
+    data_negative_rate : float in (0, 1]
         Share of the negatives that the data holds already, where they were downsampled before and
         come without weights. Where they come with weights of 1 / rate, leave it at 1.
-    random_state : int, RandomState instance or None, default=None
+    random_state : int, RandomState instance or None
         Seed of the draw. An int makes fits reproducible.
 
     Attributes
@@ -115,11 +122,11 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
     7.0
     """
 
-    def __init__(self, estimator, *, negative_rate=1.0, data_negative_rate=1.0, random_state=None):
-        self.estimator = estimator
-        self.negative_rate = negative_rate
-        self.data_negative_rate = data_negative_rate
-        self.random_state = random_state
+    estimator: Any
+    _: KW_ONLY
+    negative_rate: Kept = 1.0
+    data_negative_rate: Kept = 1.0
+    random_state: Any = None
 
     def fit(self, X, y, sample_weight=None, **fit_params):
         """Draw the negatives and train the estimator on them and all positives.
@@ -177,8 +184,7 @@ class DownsampledClassifier(MetaEstimatorMixin, TwoClassesMixin, BaseEstimator):
         return self
 
     def _check_params(self):
-        check_number("negative_rate", self.negative_rate, 0, 1, closed="right")
-        check_number("data_negative_rate", self.data_negative_rate, 0, 1, closed="right")
+        check_parameters(self)
         if not hasattr(self.estimator, "predict_proba"):
             raise TypeError(
                 f"estimator must be a classifier with predict_proba, got {self.estimator!r}: wrap "

@@ -268,7 +268,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         return (y == self.classes_[1]).astype(np.int32)
 
     def _split_layers(self, target, random_state, explicit) -> Layers:
-        fraction = self.tree_fraction
+        fraction: Any = self.tree_fraction
         if fraction == "auto":
             fraction = _TREE_FRACTION if len(target) > _DISJOINT_ROWS else 1.0
         stop = self._stops_early(len(target)) and not explicit

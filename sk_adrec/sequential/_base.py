@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -161,8 +161,8 @@ class BaseNextItem(CatalogueRanker):
     _rows_at_once = 256
     _stop_metric = f"ndcg_at_{K}"
     # Hyper-parameters of models that read times.
-    history_time: ClassVar[Any] = None
-    request_time: ClassVar[Any] = None
+    history_time = None
+    request_time = None
 
     @abstractmethod
     def _build_network(self, schema: Schema, settings: Settings) -> NextItemNetwork:
@@ -236,7 +236,7 @@ class BaseNextItem(CatalogueRanker):
             categorical_features=list(events.columns),
             min_frequency=self.min_frequency,
             max_len=self.max_len,
-            dtype=self.dtype,
+            dtype=self._dtype,
         )
         roles = self._roles
         lengths = np.diff(events.offsets)

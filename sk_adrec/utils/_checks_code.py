@@ -1,4 +1,4 @@
-"""Checks of an estimator's source: parameters that nothing reads, or that nobody documents."""
+"""Checks of an estimator's source: parameters that nothing reads, documents or declares."""
 
 from __future__ import annotations
 
@@ -21,6 +21,34 @@ def check_parameters_are_read(estimator):
             f"{type(estimator).__name__} never reads its parameters {sorted(unread)}: use them in "
             "fit or predict, or remove them"
         )
+
+
+def check_parameters_are_declared(estimator):
+    """What classes annotate as hyper-parameters are hyper-parameters.
+
+    A class that declares some, or other defaults, and lacks the decorator ``@hyperparameters``
+    keeps the ``__init__`` of its base: what it declares would be a constant that no grid can set.
+    """
+    cls = type(estimator)
+    for base in cls.__mro__:
+        if base is object or base.__module__.partition(".")[0] in ("sklearn", "abc"):
+            continue
+        declared = [
+            name
+            for name, hint in vars(base).get("__annotations__", {}).items()
+            if name != "_" and "ClassVar" not in str(hint)
+        ]
+        if declared and "__init__" not in vars(base):
+            raise AssertionError(
+                f"{base.__name__} declares {declared} and inherits __init__: decorate it with "
+                "@hyperparameters (sk_adrec.base), or annotate what is no parameter as ClassVar"
+            )
+        hidden = [name for name in declared if name.startswith("_")]
+        if hidden and "__dataclass_fields__" in vars(base):
+            raise AssertionError(
+                f"{base.__name__} has the parameters {hidden}: annotate them as ClassVar if they "
+                "are constants; parameters have no leading underscore"
+            )
 
 
 def _attributes_read(cls: type) -> set[str]:

@@ -15,7 +15,11 @@ from sklearn.exceptions import SkipTestWarning
 
 from .._warnings import warn
 from ._check_cases import on_rows
-from ._checks_code import check_parameters_are_documented, check_parameters_are_read
+from ._checks_code import (
+    check_parameters_are_declared,
+    check_parameters_are_documented,
+    check_parameters_are_read,
+)
 from ._checks_data import (
     check_categories_by_value,
     check_column_names,
@@ -106,6 +110,7 @@ Check = Callable[[BaseEstimator], None]
 
 # Whatever X is.
 _STATE: tuple[Check, ...] = (
+    check_parameters_are_declared,
     check_parameters_are_read,
     check_parameters_are_documented,
     check_clone_and_set_params,

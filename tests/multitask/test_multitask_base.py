@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import warnings
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from torch import nn
 
+from sk_adrec._hyperparameters import Count, Widths, hyperparameters, one_of
 from sk_adrec.losses import EntireSpaceLoss, funnel_log_probabilities
 from sk_adrec.multitask._base import BaseMultiTask
+from sk_adrec.multitask._relations import Funnel
 from sk_adrec.nn import MLP, FieldInputs
 from sk_adrec.utils import estimator_checks
 from sk_adrec.utils._checks_multitask import frame_and_funnel
@@ -39,21 +42,17 @@ class SharedBottom(nn.Module):
         return self.prior + torch.cat([tower(h) for tower in self.towers], 1)  # (B, K)
 
 
+@hyperparameters
 class SharedBottomEstimator(BaseMultiTask):
-    categorical_features, share_vocabulary, min_frequency, max_len = "from_dtype", None, 1, 50
-    l2, optimizer, validation_fraction, n_iter_no_change = 0.0, "auto", 0.1, 2
-    grow_vocabulary, device, verbose, callbacks, net_params = False, "cpu", 0, None, None
+    embedding_dim: Count = 8
+    bottom_dims: Widths = (64,)
+    tower_dims: Widths = (32,)
+    stages: Any = None
+    on_inconsistent: Annotated[str, one_of("raise", "fix")] = "raise"
 
-    def __init__(
-        self, embedding_dim=8, bottom_dims=(64,), tower_dims=(32,), stages=None,
-        on_inconsistent="raise", loss_weights=None, id_dropout=0.1, lr=3e-3, batch_size="auto",
-        max_epochs=10, early_stopping="auto", dtype="float32", random_state=None,
-    ):  # fmt: skip
-        self.embedding_dim, self.bottom_dims = embedding_dim, bottom_dims
-        self.tower_dims, self.stages, self.on_inconsistent = tower_dims, stages, on_inconsistent
-        self.loss_weights, self.id_dropout, self.lr = loss_weights, id_dropout, lr
-        self.batch_size, self.max_epochs, self.dtype = batch_size, max_epochs, dtype
-        self.early_stopping, self.random_state = early_stopping, random_state
+    @property
+    def _relation(self):
+        return Funnel(self.stages, self.on_inconsistent)
 
     def _build_module(self, schema):
         return SharedBottom(schema, self.embedding_dim, self.bottom_dims, self.tower_dims)
@@ -229,7 +228,7 @@ def test_stages_must_be_all_labels(stages, message):
 def test_names_of_an_arrays_columns():
     X, y = frame_and_funnel(200)
     fitted = model(stages=["visit", "order"]).fit(X, y.to_numpy())
-    assert fitted.stage_names_ == ["visit", "order"]
+    assert fitted.task_names_ == ["visit", "order"]
     with pytest.raises(ValueError, match="must name the 2 columns"):
         model(stages=["visit"]).fit(X, y.to_numpy())
 
@@ -291,7 +290,7 @@ def test_balanced_weights_make_each_stage_count_alike():
     fitted = model(loss_weights="balanced").fit(X, y)
     rates = y.mean().to_numpy()
     entropy = -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
-    assert_allclose(fitted._make_loss().weights, entropy[0] / entropy, rtol=1e-6)
+    assert_allclose(fitted.net_.criterion_.weights, entropy[0] / entropy, rtol=1e-6)
     again = pickle.loads(pickle.dumps(fitted)).partial_fit(X, y)
     assert_allclose(again.net_.criterion_.weights, entropy[0] / entropy, rtol=1e-6)
 

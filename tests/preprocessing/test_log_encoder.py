@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sk_adrec.preprocessing._columns import read_table
-from sk_adrec.preprocessing._log_encoder import FEW_ROWS, ColumnSpec, LogEncoder
+from sk_adrec.preprocessing._log_encoder import FEW_ROWS, LogEncoder
+from sk_adrec.preprocessing._schema import ColumnSpec
 
 
 def assert_same(one, other):

@@ -86,7 +86,7 @@ def slow(model, X):
         v_u = sum((w * e for w, e in zip(a, e_k)), torch.zeros_like(e_t))
         mean = torch.stack(tags).mean(0) if tags else zero
         x = [*ids.values(), mean, torch.from_numpy(encoded.numeric[i]), v_u]
-        logits.append(module.mlp(torch.cat(x))[0])
+        logits.append(module.head(module.mlp(torch.cat(x)))[0])
         weights.append(a.detach().numpy())
     return torch.stack(logits).detach().numpy(), weights
 
@@ -134,7 +134,8 @@ def test_mean_attention_is_the_network_with_averaged_histories():
     softmax, _ = fitted()
     assert module.mlp[0].in_features == softmax.net_.module_.mlp[0].in_features
     with torch.no_grad():
-        expected = module.mlp(module.inputs(Batch.from_encoded(encoded))).squeeze(1)
+        x = module.inputs(Batch.from_encoded(encoded))
+        expected = module.head(module.mlp(x)).squeeze(1)
     assert_allclose(model.decision_function(X), expected, rtol=1e-9)
     with pytest.raises(ValueError, match="fit it with attention='softmax' or 'sum'"):
         model.attention_weights(X)
@@ -305,7 +306,7 @@ def test_a_list_that_shares_with_another_list_is_averaged():
     X, y = random_log()
     X = X.assign(older=X["tags"])
     model = DINClassifier(**{**SMALL, "share_vocabulary": {**HISTORY, "older": "tags"}}).fit(X, y)
-    assert model.net_.module_.events == HISTORY
+    assert model.net_.module_.inputs.events == HISTORY
     assert model.net_.module_.inputs.fields == ["user", "item", "kind", "tags", "older"]
 
 

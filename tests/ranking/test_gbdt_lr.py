@@ -130,7 +130,7 @@ def test_the_linear_layer_improves_on_its_trees():
 def test_trees_and_linear_layer_learn_on_disjoint_rows(log):
     model = small(tree_fraction=0.7, early_stopping=True)
     target = log.target.to_numpy()
-    trees, linear, stop = model._split(target, np.random.RandomState(0), False)
+    trees, linear, stop = model._split_layers(target, np.random.RandomState(0), False)
     assert not set(trees) & set(linear)
     assert sorted([*trees, *linear]) == list(range(len(target)))
     assert set(stop) <= set(linear)
@@ -247,7 +247,7 @@ def test_an_own_objective_stops_on_the_log_loss(log):
     trees.set_params(objective=logistic_objective)
     model = small(gbdt=trees, early_stopping=True, n_iter_no_change=3, tree_fraction=1.0)
     model.fit(log.data, log.target)
-    _, _, stop = model._split(log.target.to_numpy(), np.random.RandomState(0), False)
+    _, _, stop = model._split_layers(log.target.to_numpy(), np.random.RandomState(0), False)
     X, y = log.data.iloc[stop], log.target.iloc[stop]
     raw = model.booster_.predict(model._tree_input(model._encode(X)), raw_score=True)
     assert max(model.validation_scores_) == pytest.approx(-log_loss(y, expit(raw)))
@@ -267,7 +267,7 @@ def test_an_own_objective_stops_on_the_log_loss(log):
 def test_tiny_parts_hold_both_labels(rare, params):
     target = (np.arange(3000) < rare).astype(int)
     model = small(early_stopping=True, **params)
-    for part in model._split(target, np.random.RandomState(0), False):
+    for part in model._split_layers(target, np.random.RandomState(0), False):
         assert set(target[part]) == {0, 1}
 
 

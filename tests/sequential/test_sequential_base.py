@@ -466,7 +466,7 @@ def training_loss(model, lists, y):
     history = Lists(torch.from_numpy(codes), offsets, None)
     module = model.net_.module_.train()
     output = module(Batch(nothing, nothing.int(), {"h": history}))
-    loss = model.net_.criterion_(output, torch.tensor(y))
+    loss = model.net_.criterion_(output, torch.tensor(y), module)
     module.eval()
     return module, loss, output.states
 

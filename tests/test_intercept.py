@@ -8,9 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit
 from sklearn.metrics import log_loss
+from torch import nn
 
 from sk_adrec import DeepFMClassifier, DINClassifier, ESMMEstimator, FMClassifier
-from sk_adrec._level import shift_to_mean
+from sk_adrec._intercept import shift_to_mean
 from sk_adrec.datasets import make_ad_log
 
 QUICK = {"max_epochs": 2, "early_stopping": False, "random_state": 0}
@@ -53,6 +54,31 @@ def test_focal_loss_keeps_its_level(log):
         means.append(model.predict_proba(log.data)[:, 1].mean())
     assert means[0] == pytest.approx(log.target.mean(), rel=1e-4)
     assert means[1] > 1.5 * means[0]
+
+
+class WithPenalty(nn.Module):
+    """The log loss and something else, as an auxiliary term would be."""
+
+    is_proper = True
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits, y):
+        return self.loss(logits, y) + 0.01 * logits**2
+
+
+class FMWithPenalty(FMClassifier):
+    def _make_loss(self, task):
+        return WithPenalty(super()._make_loss(task))
+
+
+def test_a_wrapped_loss_is_settled_if_it_says_that_it_is_proper(log):
+    """The penalty pulls logits to 0, and so the mean prediction up."""
+    model = FMWithPenalty(**QUICK).fit(log.data, log.target)
+    p = model.predict_proba(log.data)[:, 1]
+    assert p.mean() == pytest.approx(log.target.mean(), rel=1e-4)
 
 
 def test_no_other_shift_has_a_lower_log_loss():

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from .._state import stored
 from .._warnings import warn
-from .._state import stored
 from ._columns import Column, read_table
 from ._factorize import Factorized, Values, factorize, pack
 

@@ -20,10 +20,8 @@ from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from ._lists.ndcg import SCORE_K, mean_ndcg
 from ._lists.search import ADDED_COLUMNS, Block, Users, leave_out, lists_as_frame
 from ._lists.top_k import blocks, map_blocks, n_threads, top_k
-from ._log.histories import find_histories
-from ._log.ids import as_table, decode, number_ids, read_ids
-from ._log.log import read_labels
-from ._log.roles import check_log, role_positions
+from ._log.log import find_histories, read_labels
+from ._log.roles import as_table, check_log, decode, number_ids, read_ids, role_positions
 
 
 class Pairs(NamedTuple):

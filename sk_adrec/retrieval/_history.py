@@ -21,10 +21,9 @@ from ..preprocessing._columns import read_table
 from ._base import BaseRetriever
 from ._lists.calibration import balance, draw, fit_curve
 from ._lists.top_k import blocks, map_blocks, n_threads
-from ._log.ids import number_ids
 from ._log.interactions import Interactions
 from ._log.log import Log, read_labels
-from ._log.roles import check_log
+from ._log.roles import check_log, number_ids
 
 
 def _check_n_jobs(name, value):

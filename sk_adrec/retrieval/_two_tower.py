@@ -45,17 +45,15 @@ from ..preprocessing._log_encoder import LogEncoder
 from ._base import BaseRetriever, Pairs
 from ._lists.ndcg import SCORE_K
 from ._lists.search import Users
-from ._log.ids import as_table, number_ids, read_ids
 from ._log.log import Log, read_labels
-from ._log.roles import check_log
-from ._towers.catalogue import Catalogue, Index
+from ._log.roles import as_table, check_log, number_ids, read_ids
+from ._towers.catalogue import Catalogue, Index, TrainedTowers
 from ._towers.columns import TowerColumns, select
+from ._towers.evaluation import ValidationNDCG
 from ._towers.loss import LossSettings, TwoTowerLoss
 from ._towers.module import TwoTowers
 from ._towers.rows import LastRows, Logged, PairRows, with_histories
 from ._towers.task import TaskMaker
-from ._towers.trained import TrainedTowers
-from ._towers.validation import ValidationNDCG
 
 _COSINE_TEMPERATURE = 0.1
 # Items up to which loss="auto" compares a user's items with all.

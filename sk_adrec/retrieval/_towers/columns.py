@@ -17,9 +17,8 @@ from ...preprocessing._columns import Table, read_table
 from ...preprocessing._encoded import Encoded, Schema
 from ...preprocessing._factorize import Factorized
 from ...preprocessing._schema import find_columns
-from .._log.ids import read_ids
 from .._log.log import Log
-from .._log.roles import halves, role_positions
+from .._log.roles import halves, read_ids, role_positions
 
 P = TypeVar("P", Encoded, Batch)
 

@@ -11,9 +11,9 @@ from ..._state import stored
 from ...preprocessing._encoded import Encoded, Ragged
 from ...preprocessing._factorize import Factorized
 from ...preprocessing._vocabulary import FIRST_KNOWN
-from .._log.ids import number_ids
 from .._log.interactions import Interactions
 from .._log.log import Log
+from .._log.roles import number_ids
 from .columns import Side
 
 #: Columns of an encoded target: numbers of the user and of the item, and whether it is positive.

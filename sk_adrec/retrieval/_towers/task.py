@@ -11,9 +11,8 @@ from ..._training import Parts, Task
 from ...preprocessing._encoded import Encoded, Schema
 from .._log.interactions import Interactions
 from .._log.log import Log
-from .calibration import Judged
+from .evaluation import Judged, Ranked, users_to_rank
 from .rows import ITEM, POSITIVE, USER, with_histories
-from .validation import Ranked, users_to_rank
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """TwoTowerRetriever: planted taste, losses, the logQ correction, cold starts, catalogues."""
 
+import copy
 import pickle
 import warnings
 from types import SimpleNamespace
@@ -635,6 +636,38 @@ def test_weights_are_repetitions_on_average(log):
     users = [f"u{k}" for k in range(20)]
     a, b = (m.user_embeddings(users) @ m.item_embeddings_.T for m in (weighted, repeated))
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
+
+
+class SendAway(Callback):
+    """Another process could train on: the module, the loss and the metric travel."""
+
+    def on_epoch_end(self, net, **kwargs):
+        sent = pickle.loads(pickle.dumps((net.module_, net.criterion_, net.metrics)))
+        module, criterion, ((_, metric),) = sent
+        batch, (y, weight) = next(iter(net.get_iterator(net.valid_rows)))
+        net.module_.eval()
+        with torch.inference_mode():
+            output = net.module_(batch)
+            torch.testing.assert_close(module.eval()(batch), output)
+            torch.manual_seed(0)
+            expected = net.criterion_(output, y, weight=weight, module=net.module_)
+            torch.manual_seed(0)
+            torch.testing.assert_close(criterion(output, y, weight=weight, module=module), expected)
+        scored = (output.numpy(), y.numpy(), weight.numpy())
+        assert metric(module, *scored) == net.metrics[0][1](net.module_, *scored)
+
+
+@pytest.mark.parametrize("params", [{"loss": "bpr"}, {"user_items": True}], ids=str)
+def test_a_net_can_go_to_another_process_while_it_is_trained(log, params):
+    params = {**QUICK, "max_epochs": 1, **params}
+    model = TwoTowerRetriever(item_features=["item_id", "tags"], callbacks=[SendAway()], **params)
+    module = model.fit(log, X_val=log[:200]).net_.module_
+    assert pickle.loads(pickle.dumps(module.logged(torch.tensor([3, 1])))).sequences.keys() == {
+        "tags"
+    }
+    # The items of the log go where the module goes; files hold them but once.
+    assert copy.deepcopy(module).to("meta").logged().categorical.device.type == "meta"
+    assert not [name for name in module.state_dict() if name.startswith("logged")]
 
 
 def test_shared_tables_are_written_once(with_attributes):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import pickle
 import pickletools
 import random
-import subprocess
-import sys
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +27,7 @@ from ._check_cases import (
     quick,
     raising_modules,
 )
+from ._fresh_process import run_fresh
 
 # A file may hold this many times its parameters and vocabularies, and this many bytes on top.
 _SIZE_FACTOR, _SIZE_FIXED = 1.5, 200_000
@@ -217,17 +215,9 @@ def check_predicts_in_fresh_process(estimator):
         folder = Path(name)
         (folder / "X.pkl").write_bytes(pickle.dumps(X))
         (folder / "model.pkl").write_bytes(pickle.dumps(model))
-        done = subprocess.run(
-            [sys.executable, "-c", _LOAD_AND_PREDICT, name],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode:
+        if (error := run_fresh(_LOAD_AND_PREDICT, name)) is not None:
             raise AssertionError(
-                f"The model should load and predict where its device is missing, got:\n"
-                f"{done.stderr[-800:]}"
+                f"The model should load and predict where its device is missing, got:\n{error[-800:]}"
             )
         fresh = pickle.loads((folder / "output.pkl").read_bytes())
     assert_same(fresh, expected, "In a new process", atol=1e-6)

@@ -157,7 +157,7 @@ def check_pickle_size(estimator):
     sizes = []
     for repeats in (10, 20):
         rows = np.tile(np.arange(len(X)), repeats)
-        model = quick(estimator, max_epochs=1).fit(X.iloc[rows], y[rows])
+        model = quick(estimator, max_epochs=1, batch_size=1024).fit(X.iloc[rows], y[rows])
         file = pickle.dumps(model)
         sizes.append(len(file))
     if sizes[1] > sizes[0] + _GROWTH:
@@ -217,7 +217,8 @@ def check_predicts_in_fresh_process(estimator):
         (folder / "model.pkl").write_bytes(pickle.dumps(model))
         if (error := run_fresh(_LOAD_AND_PREDICT, name)) is not None:
             raise AssertionError(
-                f"The model should load and predict where its device is missing, got:\n{error[-800:]}"
+                "The model should load and predict where its device is missing, got:\n"
+                f"{error[-800:]}"
             )
         fresh = pickle.loads((folder / "output.pkl").read_bytes())
     assert_same(fresh, expected, "In a new process", atol=1e-6)

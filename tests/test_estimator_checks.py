@@ -429,7 +429,7 @@ FAILURES = [
     (ReadsCodes, "check_categories_by_value", "Reordered"),
     (ReadsNumpyOnly, "check_storage_does_not_matter", "'position' as Int64"),
     (SilentOnIds, "check_numeric_ids_warn", "probably ids"),
-    (LosesLastRows, "check_row_order_and_batch_size", "40000 rows at once"),
+    (LosesLastRows, "check_row_order_and_batch_size", "33000 rows at once"),
     (SortsColumns, "check_column_names", "another order"),
     (AcceptsInfinity, "check_infinity_raises", "nothing was raised"),
     (NaNForMissing, "check_missing_values", "missing in all rows"),

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
 from ...nn.batch import Lists
+from ...nn.random import generator
 from ...nn.sparse import unique_rows
 from ...preprocessing._encoded import Encoded, Schema
 from ...preprocessing._vocabulary import UNKNOWN
@@ -206,7 +207,9 @@ class TwoTowers(nn.Module):
 
     def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
         assert self.held_out is not None
-        hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
+        device = history.values.device
+        drawn = torch.rand(len(history.values), device=device, generator=generator(device))
+        hidden = drawn < self.held_out
         rows, y = (history, self.log_items()) if self.all_items else self._outputs_of(history)
         u = self.finish(self.user_tower(batch) + add_up(select(rows, ~hidden), y))
         v = self.finish(y if self.all_items else y[rows.values[hidden].long()])

@@ -496,7 +496,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         return self._users_of_frame(self._users_of_rows(pairs.X, rows))
 
     def _read_users(self, users, history, name):
-        if history is not None and not self._params_of_fit["user_items"]:
+        if history is not None and not self.net_.module_.reads_histories:
             raise ValueError(
                 "history needs a model that reads the items of users: fit it with user_items=True"
             )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import tempfile
 
@@ -17,32 +18,35 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 collect_ignore = [] if importlib.util.find_spec("numba") else ["sk_adrec/retrieval/_kernels.py"]
 
 
-# Checks that start processes, which import torch: in one worker they start them once.
-STARTS_PROCESSES = ("check_grid_search_in_pipeline", "check_predicts_in_fresh_process")
+# Tests that start processes, which import torch: one worker starts them once for all.
+STARTS_PROCESSES = re.compile(
+    "check_grid_search_in_pipeline|check_predicts_in_fresh_process|training_device|loky"
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items):
-    """Keep together, in `--dist loadgroup`, what shares fixtures, caches and processes.
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadscope`, what shares fixtures, caches and processes stays in one worker.
 
     That is a file's tests, or the checks of one estimator. A page of the documentation shares
     nothing with the others.
     """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and (name := _group(item)):
-            item.add_marker(pytest.mark.xdist_group(name))
-
-
-def _group(item):
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    check = params.get("check")
-    if getattr(check, "__name__", check) in STARTS_PROCESSES:
-        return "processes"
-    if "page" in params:
+    if config.getvalue("dist") != "loadscope":
         return None
-    if item.path.name == "test_common.py" and "estimator" in params:
-        return type(params["estimator"]).__name__
-    return item.path.stem
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadSharedScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            if STARTS_PROCESSES.search(test):
+                return "processes"
+            if file.endswith("test_readme.py"):
+                return nodeid
+            if file.endswith("test_common.py") and (estimator := re.search(r"\[(\w+)", test)):
+                return estimator[1]
+            return file
+
+    return LoadSharedScheduling(config, log)
 
 
 def pytest_configure(config):

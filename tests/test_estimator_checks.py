@@ -477,7 +477,6 @@ class NeedsItsDevice(FMClassifier):
 """
 
 
-@pytest.mark.xdist_group("processes")
 def test_check_fails_on_a_model_that_needs_its_training_device(tmp_path, monkeypatch):
     # In a file of its own, which the new process can import.
     (tmp_path / "needs_its_device.py").write_text(NEEDS_ITS_DEVICE)

@@ -207,7 +207,6 @@ def test_n_jobs_must_be_an_integer(model, n_jobs):
         model.set_params(n_jobs=n_jobs).fit(make_log())
 
 
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_jobs_of_joblib_take_one_thread_each(backend):
     given = [None, 3, -1]

@@ -168,7 +168,7 @@ class NextItem(nn.Module):
 
 class ToyNextItem(Defaults, ClassifierMixin, BaseTorchEstimator):
     def __init__(
-        self, lr=0.01, batch_size=512, max_epochs=6, early_stopping=False, dtype="float32",
+        self, lr=0.02, batch_size=512, max_epochs=4, early_stopping=False, dtype="float32",
         random_state=None,
     ):  # fmt: skip
         self.lr, self.batch_size, self.max_epochs = lr, batch_size, max_epochs

@@ -1,5 +1,6 @@
 """For every test and doctest: the threads' manners, and no file outside temporary folders."""
 
+import gc
 import importlib.util
 import os
 import re
@@ -47,6 +48,12 @@ def pytest_xdist_make_scheduler(config, log):
             return file
 
     return LoadSharedScheduling(config, log)
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what lives as long as the tests: modules, the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config):

@@ -356,6 +356,7 @@ def test_unseen_ids_and_empty_rows_give_probabilities(toy, fitted):
     assert np.all((p > 0) & (p < 1))
 
 
+@pytest.mark.filterwarnings("ignore:The best validation loss is:UserWarning")
 def test_early_stopping_restores_the_best_epoch_on_given_rows(toy):
     """Validation labels are shuffled: the more is learned, the worse they are predicted."""
     rng = np.random.default_rng(4)

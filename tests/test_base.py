@@ -168,9 +168,9 @@ class NextItem(nn.Module):
 class ToyNextItem(ClassifierMixin, BaseTorchEstimator):
     _: KW_ONLY
     id_dropout: Probability = 0.0
-    lr: Positive = 0.01
+    lr: Positive = 0.02
     batch_size: CountOrAuto = 512
-    max_epochs: Count = 6
+    max_epochs: Count = 4
     early_stopping: SwitchOrAuto = False
 
     def _encode_target(self, y, weight, *, reset):
@@ -381,6 +381,7 @@ def test_unseen_ids_and_empty_rows_give_probabilities(toy, fitted):
     assert np.all((p > 0) & (p < 1))
 
 
+@pytest.mark.filterwarnings("ignore:The best validation loss is:UserWarning")
 def test_early_stopping_restores_the_best_epoch_on_given_rows(toy):
     """Validation labels are shuffled: the more is learned, the worse they are predicted."""
     rng = np.random.default_rng(4)

@@ -199,6 +199,9 @@ class DoubleSigmoid(FMClassifier):
 
 
 class BaseRate(FMClassifier):
+    def fit(self, X, y, sample_weight=None, **validation):
+        return super().fit(X[:300], y[:300])  # what it learns is not looked at
+
     def _forward(self, X, function=None):
         logit = super()._forward(X, function)
         return np.full_like(logit, -0.85)

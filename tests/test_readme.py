@@ -65,6 +65,8 @@ def links(text):
     return [target for target in targets if "://" not in target]
 
 
+# Two pages calibrate with weights, and say what scikit-learn says of it.
+@pytest.mark.filterwarnings("ignore:Since FrozenEstimator does not appear:UserWarning")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_runs_in_order(page, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # what pages write goes with the test

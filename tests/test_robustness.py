@@ -236,7 +236,7 @@ def test_columns_that_are_probably_misread_raise_a_warning():
     }
     for message, X in cases.items():
         with pytest.warns(UserWarning, match=message):
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
 
 
 def test_the_remedy_for_numbers_that_look_like_ids_works():
@@ -246,13 +246,13 @@ def test_the_remedy_for_numbers_that_look_like_ids_works():
     for column in (count, count.mask(missing), count.astype("Int64").mask(missing)):
         X = pd.DataFrame({"count": column})
         with pytest.warns(UserWarning, match="'count' holds integers") as caught:
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
         remedy = str(caught[0].message).split("make that explicit: ")[1].removesuffix(".")
         exec(remedy, {"X": X})
         assert X["count"].isna().sum() == column.isna().sum()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def run_fresh(code: str, *arguments: str, timeout: float = 120.0) -> str | None:
             "errors": str(errors),
         }
         original = _original(os.getpid())
+        assert original.stdin is not None and original.stdout is not None
         original.stdin.write(json.dumps(request) + "\n")
         original.stdin.flush()
         if not select.select([original.stdout], [], [], timeout)[0]:

@@ -25,7 +25,7 @@ from ._training import (
     validation_scores,
 )
 from ._validation import split_rows, unchanged_on_error
-from .preprocessing._encoded import Encoded, Schema
+from .preprocessing._encoded import Encoded
 
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
 _SPREAD = 0.1
@@ -81,9 +81,6 @@ class BaseTorchEstimator(NetEstimator):
     """
 
     # ---- hooks ---------------------------------------------------------------------------
-
-    @abstractmethod
-    def _build_module(self, schema: Schema) -> torch.nn.Module: ...
 
     @abstractmethod
     def _make_loss(self, task: Task) -> torch.nn.Module: ...

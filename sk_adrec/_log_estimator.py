@@ -140,10 +140,10 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
             The raw log; see the data contract for what each dtype becomes.
-        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_stages)
-            Target.
+        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_tasks)
+            Two labels; the next item for models of those; of several tasks their columns.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, not negative; rows of weight 0 are left out.
+            A weight counts like that many repetitions of its row, rows of weight 0 are left out.
         X_val, y_val, sample_weight_val : default=None
             Rows to stop early on, instead of a random part of X: for a log, later rows.
 

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-#: Names that ``MLP(activation=...)`` takes.
-ACTIVATIONS = ("relu", "prelu", "dice")
-
 
 class Dice(nn.Module):
     """Data-adaptive activation of Zhou et al. (2018), equation 3.

@@ -72,12 +72,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
 
     Parameters
     ----------
-    categorical_features : "from_dtype" or array-like of str, int or bool
-        Columns whose numbers are ids, by name, position or mask; columns of strings and
-        categories are ids anyway. Set it when ids are integers.
-    share_vocabulary : dict of str to str
-        Columns that use the ids, and the vectors, of another:
-        ``{"hist_item_id": "item_id"}``. Set it for histories.
     min_frequency : int or float
         Ids with less total weight in fit count as unknown; a float below 1 is a share of the
         column's weight. Raise it when rare ids overfit.
@@ -108,8 +102,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
     """
 
     _: KW_ONLY
-    categorical_features: Any = "from_dtype"
-    share_vocabulary: Any = None
     min_frequency: Positive = 1
     max_len: Count = 50
     early_stopping: SwitchOrAuto = "auto"
@@ -183,24 +175,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
 
     # ---- columns -------------------------------------------------------------------------
 
-    def _learn_columns(self, X, weight) -> Encoded:
-        """Learn columns and vocabularies, those of positive weight: sets ``encoder_``."""
-        self.encoder_: Any = None
-        if hasattr(X, "tocsr"):
-            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
-            return self._encode(X)
-        self.encoder_ = self._make_encoder()
-        return self.encoder_.fit_transform(X, sample_weight=weight)
-
-    def _make_encoder(self) -> LogEncoder:
-        return LogEncoder(
-            categorical_features=self.categorical_features,
-            share_vocabulary=self.share_vocabulary,
-            min_frequency=self.min_frequency,
-            max_len=self.max_len,
-            dtype=self._dtype,
-        )
-
     @property
     def _dtype(self) -> Any:
         """Of numbers."""
@@ -230,3 +204,40 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.string = True
         tags.input_tags.sparse = self._takes_sparse
         return tags
+
+
+@hyperparameters
+class ReadsColumns:
+    """For models of columns: which of them are ids, and whose ids.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype" or array-like of str, int or bool
+        Columns whose numbers are ids, by name, position or mask; columns of strings and
+        categories are ids anyway. Set it when ids are integers.
+    share_vocabulary : dict of str to str
+        Columns that use the ids, and the vectors, of another:
+        ``{"hist_item_id": "item_id"}``. Set it for histories.
+    """
+
+    _: KW_ONLY
+    categorical_features: Any = "from_dtype"
+    share_vocabulary: Any = None
+
+    def _learn_columns(self: Any, X, weight) -> Encoded:
+        """Learn columns and vocabularies, those of positive weight: sets ``encoder_``."""
+        self.encoder_: Any = None
+        if hasattr(X, "tocsr"):
+            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
+            return self._encode(X)
+        self.encoder_ = self._make_encoder()
+        return self.encoder_.fit_transform(X, sample_weight=weight)
+
+    def _make_encoder(self: Any) -> LogEncoder:
+        return LogEncoder(
+            categorical_features=self.categorical_features,
+            share_vocabulary=self.share_vocabulary,
+            min_frequency=self.min_frequency,
+            max_len=self.max_len,
+            dtype=self._dtype,
+        )

@@ -12,7 +12,13 @@ import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 
-from sk_adrec import DownsampledClassifier, ESMMEstimator, FMClassifier
+from sk_adrec import (
+    DownsampledClassifier,
+    ESMMEstimator,
+    FMClassifier,
+    HSTUNextItem,
+    SASRecNextItem,
+)
 from sk_adrec._docs import SHARED
 from sk_adrec._hyperparameters import check_parameters
 from sk_adrec._state import stored
@@ -205,3 +211,8 @@ def test_a_model_with_a_batch_size_that_is_set_wrong_later_can_be_stored():
     assert np.array_equal(again.predict_proba(ROWS[0]), model.predict_proba(ROWS[0]))
     with pytest.raises(ValueError, match="batch_size must be an integer"):
         again.partial_fit(*ROWS)
+
+
+@pytest.mark.parametrize("Model", [HSTUNextItem, SASRecNextItem])
+def test_models_of_histories_take_no_parameters_of_columns(Model):
+    assert not {"categorical_features", "share_vocabulary"} & set(parameters(Model))

@@ -29,6 +29,7 @@ from .._hyperparameters import (
     one_of,
     within,
 )
+from .._log_estimator import ReadsColumns
 from .._target import check_target
 from .._training import Parts, train_further
 from .._validation import (
@@ -63,7 +64,7 @@ _LEAST_HELD_OUT = 5
 
 
 @hyperparameters
-class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
+class TwoTowerRetriever(BaseRetriever, ReadsColumns, BaseTorchEstimator):
     r"""A vector of the user, a vector of the item, and their cosine or product.
 
     Each tower reads any columns of its side: ids, attributes, lists, numbers. New users and items

@@ -23,8 +23,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python examples/demo.py
 
+# Two workers with one thread each.
+test: export OMP_NUM_THREADS = 1
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 # The site, in docs/_build/html: a minute or two, most of it the gallery. Nothing is fetched while it is built.
 docs: $(VENV)/.docs

@@ -30,7 +30,7 @@ import torch
 
 from sk_adrec import FeatureEncoder, FMClassifier
 from sk_adrec._batches import BatchIterator, TrainingRows
-from sk_adrec._net import torch_threads
+from sk_adrec._net import threads
 from sk_adrec.nn import RowSparseAdam
 from sk_adrec.preprocessing._log_encoder import LogEncoder
 
@@ -100,7 +100,7 @@ def trainer_overhead(train):
         began = time.perf_counter()
         net.partial_fit(rows)
         middle = time.perf_counter()
-        with torch_threads(net.n_threads):
+        with threads(net.n_threads):
             hand_written(module, rows, np.random.default_rng(seed), model.lr, model.id_dropout)
         seconds["hand_written"].append(time.perf_counter() - middle)
         seconds["trainer"].append(middle - began)

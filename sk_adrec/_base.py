@@ -25,8 +25,12 @@ from ._training import (
     validation_scores,
 )
 from ._validation import split_rows, unchanged_on_error
+<<<<<<< HEAD
 from .nn.random import Draws, drawing_from
 from .preprocessing._encoded import Encoded, Schema
+=======
+from .preprocessing._encoded import Encoded
+>>>>>>> base
 
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
 _SPREAD = 0.1
@@ -82,9 +86,6 @@ class BaseTorchEstimator(NetEstimator):
     """
 
     # ---- hooks ---------------------------------------------------------------------------
-
-    @abstractmethod
-    def _build_module(self, schema: Schema) -> torch.nn.Module: ...
 
     @abstractmethod
     def _make_loss(self, task: Task) -> torch.nn.Module: ...

@@ -36,7 +36,7 @@ n_jobs : int
 _SECTIONS = (
     "Parameters", "Attributes", "See Also", "Notes", "References", "Examples",
 )  # fmt: skip
-_HEADING = re.compile(rf"^({'|'.join(_SECTIONS)})\n-+\n", re.MULTILINE)
+_HEADING = re.compile(r"^([A-Z][A-Za-z ]*)\n-{3,}\n", re.MULTILINE)
 _DEFAULT = re.compile(r", default=.*$")
 
 
@@ -56,6 +56,10 @@ def complete(cls: type, parameters: list[Declared]) -> None:
     declaration. What is left out comes from the bases, the nearest first, then from `SHARED`.
     """
     summary, sections = _split(vars(cls).get("__doc__") or "")
+    known = {one.name for one in parameters}
+    for name in _entries(sections.get("Parameters", "")):
+        if name not in known:
+            raise TypeError(f"the docstring of {cls.__name__} describes {name!r}, no parameter")
     described = _inherited(cls, "Parameters", sections)
     for name, entry in _entries(SHARED).items():
         described.setdefault(name, entry)
@@ -74,7 +78,8 @@ def complete(cls: type, parameters: list[Declared]) -> None:
         line for names, text, rest in whole.values() for line in (_joined(names, text), *rest)
     )
     parts = [summary.rstrip()]
-    for title in _SECTIONS:
+    others = [title for title in sections if title not in _SECTIONS]
+    for title in [*_SECTIONS[:2], *others, *_SECTIONS[2:]]:
         if sections.get(title):
             parts.append(f"{title}\n{'-' * len(title)}\n{sections[title].rstrip()}")
     cls.__doc__ = "\n\n".join(parts) + "\n"
@@ -90,9 +95,13 @@ def _inherited(cls: type, title: str, own: dict[str, str]) -> dict[str, Entry]:
         if "__dataclass_fields__" not in vars(base):
             continue
         _, sections = _split(vars(base).get("__doc__") or "")
-        for name, entry in _entries(sections.get(title, "")).items():
-            if not any(one in found for one in entry[0]):
-                found[name] = entry
+        new = {
+            name: entry
+            for name, entry in _entries(sections.get(title, "")).items()
+            if name not in found
+        }
+        for name, (names, text, rest) in new.items():
+            found[name] = (tuple(one for one in names if one in new), text, rest)
     return found
 
 

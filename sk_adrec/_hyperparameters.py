@@ -16,8 +16,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ._docs import Declared, complete
 from ._validation import check_choice, check_dims, check_number
@@ -168,24 +178,81 @@ def hyperparameters(cls: C) -> C:
     >>> clone(Model(l2=0.5))
     Model(l2=0.5)
     """
+    own = _declarations(cls)
+    _refuse_what_is_no_declaration(cls, own)
+    _set_kinds(cls, own)
+    doc = vars(cls).get("__doc__")
     dataclass(eq=False, repr=False, match_args=False)(cls)
-    hints, types = get_type_hints(cls, include_extras=True), get_type_hints(cls)
+    cls.__doc__ = doc
     init: Any = cls.__init__  # type: ignore[misc]
+    types = get_type_hints(cls)
     signature = inspect.signature(init)
     self, *parameters = signature.parameters.values()
-    rank: dict[str, int] = {}
+    place: dict[str, tuple[int, int]] = {}
     for distance, base in enumerate(cls.__mro__):
-        for name in vars(base).get("__annotations__", {}):
-            rank.setdefault(name, distance)
-    parameters.sort(key=lambda p: (p.kind, rank[p.name]))
+        for index, name in enumerate(inspect.get_annotations(base)):
+            place.setdefault(name, (distance, index))
+    # Of those by position the order is that in which __init__ takes them.
+    by_name = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    by_name.sort(key=lambda p: place[p.name])
+    parameters = [p for p in parameters if p.kind is not p.KEYWORD_ONLY] + by_name
     parameters = [p.replace(annotation=types.get(p.name, p.empty)) for p in parameters]
     init.__signature__ = signature.replace(parameters=[self, *parameters])
+    init.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     # An attribute of the class would be listed among those of its instances.
     for one in fields(cls):
         if one.name in vars(cls):
             delattr(cls, one.name)
+    hints: dict[str, Any] = {}
+    for name, hint, rule in _hints(cls):
+        if name not in hints or (rule is not None and _rule_of(hints[name]) is None):
+            hints[name] = hint
     complete(cls, [Declared(p.name, p.default, _text_of(hints[p.name])) for p in parameters])
     return cls
+
+
+def _declarations(cls: type) -> list[str]:
+    """Names that a class declares itself."""
+    return [
+        name
+        for name, hint in inspect.get_annotations(cls).items()
+        if name != "_" and "ClassVar" not in str(hint)
+    ]
+
+
+def _refuse_what_is_no_declaration(cls: type, own: list[str]) -> None:
+    for base in cls.__mro__[:-1]:
+        if "__init__" in vars(base) and "__dataclass_fields__" not in vars(base):
+            raise TypeError(
+                f"{cls.__name__} is decorated with @hyperparameters, which makes its __init__, but "
+                f"{base.__name__} has one of its own: declare parameters in one of the two ways"
+            )
+    hidden = [name for name in own if name.startswith("_") or name.endswith("_")]
+    if hidden:
+        raise TypeError(
+            f"{cls.__name__} declares {hidden[0]!r}, but parameters have no underscore at their "
+            "ends: annotate a constant as ClassVar, and leave out the annotation of what fit sets"
+        )
+    inherited = {name for base in cls.__mro__[1:] for name in _declarations(base)}
+    for name in inherited & set(vars(cls)) - set(own):
+        raise TypeError(
+            f"{cls.__name__} sets {name} = {vars(cls)[name]!r} without an annotation, so that it "
+            f"would be no default: write {name}: Type = {vars(cls)[name]!r}"
+        )
+
+
+def _set_kinds(cls: Any, own: list[str]) -> None:
+    """Parameters before ``_: KW_ONLY`` may be given by position, all others by name alone.
+
+    One that a base declares keeps its kind.
+    """
+    names = list(inspect.get_annotations(cls))
+    ends = names.index("_") if "_" in names else 0
+    known = {one.name: one.kw_only for one in getattr(cls, "__dataclass_fields__", {}).values()}
+    for name in own:
+        kw_only = known.get(name, names.index(name) >= ends)
+        default = vars(cls).get(name, MISSING)
+        setattr(cls, name, field(default=default, kw_only=kw_only))
 
 
 def check_parameters(estimator) -> None:
@@ -197,13 +264,51 @@ def check_parameters(estimator) -> None:
 
 @functools.cache
 def _rules(cls: type) -> list[tuple[str, Rule]]:
-    hints = get_type_hints(cls, include_extras=True)
-    return [(one.name, rule) for one in fields(cls) for rule in _rules_of(hints[one.name])]
+    """The rule of each parameter: of the nearest class that has one for it."""
+    found: dict[str, Rule] = {}
+    for name, hint, rule in _hints(cls):
+        if rule is not None and name not in found:
+            found[name] = _or_none(rule) if _allows_none(hint) else rule
+    return list(found.items())
 
 
-def _rules_of(hint) -> list[Rule]:
-    return [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Rule)]
+def _hints(cls: type) -> list[tuple[str, Any, Rule | None]]:
+    """Name, type and rule of each declaration, the nearest class's first.
+
+    A name comes as often as it is declared.
+    """
+    found = []
+    for base in cls.__mro__:
+        own = _declarations(base)
+        if own:
+            hints = get_type_hints(base, include_extras=True)
+            found += [(name, hints[name], _rule_of(hints[name])) for name in own]
+    return found
+
+
+def _rule_of(hint) -> Rule | None:
+    """The rule within a type, be it ``Annotated`` or ``Annotated | None``."""
+    parts = [hint, *(get_args(hint) if get_origin(hint) in (Union, UnionType) else ())]
+    rules = (one for part in parts for one in getattr(part, "__metadata__", ()))
+    return next((one for one in rules if isinstance(one, Rule)), None)
+
+
+def _allows_none(hint) -> bool:
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+
+
+def _or_none(rule: Rule) -> Rule:
+    def check(name, value):
+        if value is not None:
+            rule.check(name, value)
+
+    return Rule(check, rule.text)
 
 
 def _text_of(hint) -> str:
-    return next((rule.text for rule in _rules_of(hint)), "")
+    """A type as docs say it."""
+    if (rule := _rule_of(hint)) is not None:
+        return rule.text
+    if hint is Any:
+        return "object"
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")

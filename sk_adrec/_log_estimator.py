@@ -72,12 +72,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
 
     Parameters
     ----------
-    categorical_features : "from_dtype" or array-like of str, int or bool
-        Columns whose numbers are ids, by name, position or mask; columns of strings and
-        categories are ids anyway. Set it when ids are integers.
-    share_vocabulary : dict of str to str
-        Columns that use the ids, and the vectors, of another:
-        ``{"hist_item_id": "item_id"}``. Set it for histories.
     min_frequency : int or float
         Ids with less total weight in fit count as unknown; a float below 1 is a share of the
         column's weight. Raise it when rare ids overfit.
@@ -108,8 +102,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
     """
 
     _: KW_ONLY
-    categorical_features: Any = "from_dtype"
-    share_vocabulary: Any = None
     min_frequency: Positive = 1
     max_len: Count = 50
     early_stopping: SwitchOrAuto = "auto"
@@ -140,10 +132,10 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         ----------
         X : data frame, ndarray or csr_matrix of shape (n_samples, n_features)
             The raw log; see the data contract for what each dtype becomes.
-        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_stages)
-            Target.
+        y : array-like of shape (n_samples,), for multi-task models also (n_samples, n_tasks)
+            Two labels; the next item for models of those; of several tasks their columns.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, not negative; rows of weight 0 are left out.
+            A weight counts like that many repetitions of its row, rows of weight 0 are left out.
         X_val, y_val, sample_weight_val : default=None
             Rows to stop early on, instead of a random part of X: for a log, later rows.
 
@@ -183,24 +175,6 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
 
     # ---- columns -------------------------------------------------------------------------
 
-    def _learn_columns(self, X, weight) -> Encoded:
-        """Learn columns and vocabularies, those of positive weight: sets ``encoder_``."""
-        self.encoder_: Any = None
-        if hasattr(X, "tocsr"):
-            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
-            return self._encode(X)
-        self.encoder_ = self._make_encoder()
-        return self.encoder_.fit_transform(X, sample_weight=weight)
-
-    def _make_encoder(self) -> LogEncoder:
-        return LogEncoder(
-            categorical_features=self.categorical_features,
-            share_vocabulary=self.share_vocabulary,
-            min_frequency=self.min_frequency,
-            max_len=self.max_len,
-            dtype=self._dtype,
-        )
-
     @property
     def _dtype(self) -> Any:
         """Of numbers."""
@@ -230,3 +204,40 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.string = True
         tags.input_tags.sparse = self._takes_sparse
         return tags
+
+
+@hyperparameters
+class ReadsColumns:
+    """For models of columns: which of them are ids, and whose ids.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype" or array-like of str, int or bool
+        Columns whose numbers are ids, by name, position or mask; columns of strings and
+        categories are ids anyway. Set it when ids are integers.
+    share_vocabulary : dict of str to str
+        Columns that use the ids, and the vectors, of another:
+        ``{"hist_item_id": "item_id"}``. Set it for histories.
+    """
+
+    _: KW_ONLY
+    categorical_features: Any = "from_dtype"
+    share_vocabulary: Any = None
+
+    def _learn_columns(self: Any, X, weight) -> Encoded:
+        """Learn columns and vocabularies, those of positive weight: sets ``encoder_``."""
+        self.encoder_: Any = None
+        if hasattr(X, "tocsr"):
+            refuse_ids_in_sparse(self.categorical_features, self.share_vocabulary, X.shape[1])
+            return self._encode(X)
+        self.encoder_ = self._make_encoder()
+        return self.encoder_.fit_transform(X, sample_weight=weight)
+
+    def _make_encoder(self: Any) -> LogEncoder:
+        return LogEncoder(
+            categorical_features=self.categorical_features,
+            share_vocabulary=self.share_vocabulary,
+            min_frequency=self.min_frequency,
+            max_len=self.max_len,
+            dtype=self._dtype,
+        )

@@ -28,8 +28,17 @@ def stored(cls: T) -> T:
     It has ``to_state`` and the class method ``from_state``, or is an estimator, or a dataclass,
     which is stored field by field.
     """
-    _TYPES[cls.__name__] = cls
+    name = _name_of(cls)
+    if _TYPES.setdefault(name, cls) is not cls:
+        raise TypeError(f"files know another class by the name {name!r}: rename this one")
     return cls
+
+
+def _name_of(cls: type) -> str:
+    """The library's own by their name, so that a module may move; others with their module."""
+    if cls.__module__.partition(".")[0] == "sk_adrec":
+        return cls.__name__
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def pack(value: Any) -> Any:
@@ -42,7 +51,7 @@ def pack(value: Any) -> Any:
             state = value.__getstate__()
         else:
             state = [pack(getattr(value, one.name)) for one in fields(kind)]
-        return {_TYPE: kind.__name__, "state": state}
+        return {_TYPE: _name_of(kind), "state": state}
     if isinstance(value, sparse.csr_matrix):
         return {_TYPE: "csr", "state": [value.data, value.indices, value.indptr, value.shape]}
     if kind is list:
@@ -97,7 +106,7 @@ class FileState:
 
 def plain_params(estimator) -> dict[str, Any]:
     """Hyper-parameters that are numbers, text or tuples of them, as nobody can change them."""
-    params = estimator.get_params(deep=False)
+    params = {one.name: getattr(estimator, one.name) for one in fields(estimator)}
     return {name: _plain(value) for name, value in params.items() if _is_plain(value)}
 
 

@@ -149,7 +149,8 @@ def make_net(
         valid_batch_size=min(8192, settings.rows_at_once),
         lr=settings.lr,
         max_epochs=settings.max_epochs,
-        batch_size=settings.rows_per_batch(n_rows),
+        # Loaded, it is told how many when it is trained further.
+        batch_size=1 if loading else settings.rows_per_batch(n_rows),
         callbacks=_callbacks(settings, valid),
         device=device,
         **optimizer,

@@ -286,7 +286,7 @@ def check_dims(name: str, value) -> None:
 
 def check_choice(name: str, value, choices) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
-    if not any(value is choice or value == choice for choice in choices):
+    if not any(value is one or (np.ndim(value) == 0 and value == one) for one in choices):
         expected = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {expected}, got {value!r}")
 

@@ -20,8 +20,11 @@ from ._hyperparameters import (
     within,
 )
 from .multitask._base import BaseMultiTask
+from .multitask._relations import Funnel, Independent
+from .preprocessing._encoded import Schema
 from .ranking._base import BaseRanker
 from .ranking._history import BaseHistoryRanker
+from .retrieval._base import BaseRetriever
 from .sequential._base import BaseNextItem
 
 __all__ = [
@@ -31,15 +34,19 @@ __all__ = [
     "BaseMultiTask",
     "BaseNextItem",
     "BaseRanker",
+    "BaseRetriever",
     "Count",
     "CountOrAuto",
     "CountOrNone",
+    "Funnel",
+    "Independent",
     "NotNegative",
     "Part",
     "Positive",
     "PositiveOrNone",
     "Probability",
     "Rule",
+    "Schema",
     "Share",
     "Switch",
     "Widths",

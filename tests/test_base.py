@@ -30,6 +30,7 @@ from sk_adrec._hyperparameters import (
     SwitchOrAuto,
     hyperparameters,
 )
+from sk_adrec._log_estimator import ReadsColumns
 from sk_adrec.nn import FusedEmbedding, sparse_matmul
 from sk_adrec.ranking._base import BaseRanker
 from sk_adrec.utils import all_estimators
@@ -124,7 +125,7 @@ class MaskedLogLoss(nn.Module):
 
 
 @hyperparameters
-class ToyTwoHeads(ClassifierMixin, BaseTorchEstimator):
+class ToyTwoHeads(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
     _: KW_ONLY
     id_dropout: Probability = 0.0
     lr: Positive = 0.01
@@ -165,12 +166,12 @@ class NextItem(nn.Module):
 
 
 @hyperparameters
-class ToyNextItem(ClassifierMixin, BaseTorchEstimator):
+class ToyNextItem(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
     _: KW_ONLY
     id_dropout: Probability = 0.0
-    lr: Positive = 0.01
+    lr: Positive = 0.02
     batch_size: CountOrAuto = 512
-    max_epochs: Count = 6
+    max_epochs: Count = 4
     early_stopping: SwitchOrAuto = False
 
     def _encode_target(self, y, weight, *, reset):
@@ -323,6 +324,7 @@ def test_hooks_stand_in_one_table():
     """What the library's models override of the base is what its docstring lists, and no more."""
     all_estimators()  # so that all are imported
     bases = [one for one in BaseTorchEstimator.__mro__ if one.__module__.startswith("sk_adrec")]
+    bases.append(ReadsColumns)
     private = {name for base in bases for name in vars(base) if re.match("_[a-z]", name)}
     private -= {"_abc_impl", "_sklearn_auto_wrap_output_keys", "_doc_link_module"}
     overridden = {
@@ -381,6 +383,7 @@ def test_unseen_ids_and_empty_rows_give_probabilities(toy, fitted):
     assert np.all((p > 0) & (p < 1))
 
 
+@pytest.mark.filterwarnings("ignore:The best validation loss is:UserWarning")
 def test_early_stopping_restores_the_best_epoch_on_given_rows(toy):
     """Validation labels are shuffled: the more is learned, the worse they are predicted."""
     rng = np.random.default_rng(4)

@@ -8,8 +8,10 @@ from scipy.special import expit
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
+from sk_adrec import DeepFMClassifier
 from sk_adrec._batches import BatchIterator, TrainingRows
 from sk_adrec._net import LogNet, ProgressBar, RestoreBest
+from sk_adrec.datasets import make_ad_log
 from sk_adrec.losses import LogLoss
 from sk_adrec.preprocessing._encoded import Encoded, Ragged
 
@@ -309,3 +311,17 @@ def test_progress_bar_shows_losses_metric_and_all_batches(capsys, n):
         "epoch=4",
     ):
         assert text in shown
+
+
+def test_two_threads_of_torch_round_otherwise_and_no_more():
+    """The tests run with one thread, users with as many as there are cores."""
+    log = make_ad_log(2_000, base_rate=0.3, random_state=0)
+    before, p = torch.get_num_threads(), {}
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            model = DeepFMClassifier(batch_size=1_000, max_epochs=2, lr=0.01, random_state=0)
+            p[n] = model.fit(log.data, log.target).predict_proba(log.data)[:, 1]
+    finally:
+        torch.set_num_threads(before)
+    assert_allclose(p[2], p[1], atol=1e-4)

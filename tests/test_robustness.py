@@ -110,10 +110,10 @@ def test_missing_only_in_the_validation_part_counts_as_never_seen(log):
     X, y = (part.copy() for part in log)
     params = {**PARAMS, "early_stopping": True}
     held_out = FMClassifier(**params).fit(X, y)
-    splits = [FMClassifier(**params)._split(y, np.random.RandomState(0), explicit=False)[1]]
+    splits = [FMClassifier(**params)._split(y, np.random.RandomState(0), explicit=False).valid]
     X.loc[splits[0][0], "user"] = None
     model = FMClassifier(**params).fit(X, y)
-    assert_array_equal(model._missing_code, held_out._missing_code)
+    assert_array_equal(model.encoder_._least_code, held_out.encoder_._least_code)
 
 
 def test_set_params_counts_in_partial_fit(log):
@@ -236,7 +236,7 @@ def test_columns_that_are_probably_misread_raise_a_warning():
     }
     for message, X in cases.items():
         with pytest.warns(UserWarning, match=message):
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
 
 
 def test_the_remedy_for_numbers_that_look_like_ids_works():
@@ -246,13 +246,13 @@ def test_the_remedy_for_numbers_that_look_like_ids_works():
     for column in (count, count.mask(missing), count.astype("Int64").mask(missing)):
         X = pd.DataFrame({"count": column})
         with pytest.warns(UserWarning, match="'count' holds integers") as caught:
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
         remedy = str(caught[0].message).split("make that explicit: ")[1].removesuffix(".")
         exec(remedy, {"X": X})
         assert X["count"].isna().sum() == column.isna().sum()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            FMClassifier(**PARAMS).fit(X, y)
+            FMClassifier(**{**PARAMS, "max_epochs": 1}).fit(X, y)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
 from .._hyperparameters import KW_ONLY, Rule, hyperparameters
+from .._log_estimator import ReadsColumns
 from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
 from ._relations import Funnel, Relation, funnel_names
 from ._target import labels_to_columns
@@ -32,7 +33,7 @@ def _check_loss_weights(name, value):
 
 
 @hyperparameters
-class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
+class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
     """One row per impression, K tasks; the module returns log odds of shape (B, K).
 
     What these are of, and what y may be, says the relation of the tasks, see

@@ -99,7 +99,8 @@ class Encoded:
             X.sum_duplicates()
             X.eliminate_zeros()
         nothing = np.empty((X.shape[0], 0), dtype)
-        return cls(nothing, nothing.astype(np.int32), sparse=X.astype(dtype, copy=False))
+        X = csr_matrix(X.astype(dtype, copy=False))
+        return cls(nothing, nothing.astype(np.int32), sparse=X)
 
     def take(self, rows: slice | np.ndarray) -> Encoded:
         """Some rows (an index array, or a slice of step 1) as a new Encoded."""
@@ -155,8 +156,3 @@ class Schema:
     cardinalities: dict[Any, int]
     n_sparse: int = 0
     prior: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, encoder: Any, prior: np.ndarray | None = None) -> Schema:
-        """The columns of what a fitted encoder gives out."""
-        return encoder.schema(prior)

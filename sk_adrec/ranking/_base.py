@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from .._base import BaseTorchEstimator
 from .._hyperparameters import KW_ONLY, hyperparameters, one_of
+from .._log_estimator import ReadsColumns
 from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import warn_if_worse_than_constant
 from ..losses import FocalLoss, LogLoss
@@ -18,7 +19,7 @@ _LOSSES = {"log_loss": LogLoss, "focal": FocalLoss}
 
 
 @hyperparameters
-class BaseRanker(TwoClassesMixin, BaseTorchEstimator):
+class BaseRanker(TwoClassesMixin, ReadsColumns, BaseTorchEstimator):
     """One row per impression, y of two classes; the module returns a logit of shape (B,).
 
     A module may name its ``output_biases``, a sequence of one parameter that is added to every

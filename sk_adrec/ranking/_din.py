@@ -86,10 +86,11 @@ class DINClassifier(BaseHistoryRanker):
         Widths of the hidden layers on top, the paper's by default. Narrower layers are faster and
         overfit less.
     attention
-        How the events are weighed. "softmax": the weights of a row sum to 1, so that only their
-        proportions count. "sum": the network's own numbers, as in the paper, which can also say
-        how strong an interest is; better scaled on short histories. "mean": all alike, without
-        attention: the model to compare with.
+        How the events are weighed, see `attention_weights`. "softmax": the weights of a row sum to
+        1, so that only their proportions count. "sum": the network's own numbers, as in the paper,
+        which can also say how strong an interest is; better scaled on short histories. "mean": all
+        alike, without attention: the model to compare with. Without a history the model is a
+        multi-layer perceptron on embeddings.
     attention_hidden_dims
         Widths of the hidden layers of the network that compares event and candidate. They cost
         most of the time: (32,) is twice as fast.
@@ -131,6 +132,9 @@ class DINClassifier(BaseHistoryRanker):
     dropout: Share = 0.0
     attention: Annotated[str, one_of("softmax", "sum", "mean")] = "softmax"
     attention_hidden_dims: Widths = (80, 40)
+
+    _to_attend = "fit it with attention='softmax' or 'sum', and "
+    _not_to_attend = "; or set attention='mean'"
 
     def _reads_events(self):
         return self.attention != "mean"

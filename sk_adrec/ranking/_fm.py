@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .._hyperparameters import Count, hyperparameters
+from .._hyperparameters import KW_ONLY, Count, hyperparameters
 from ..nn import Batch, FusedEmbedding, Lists, sparse_matmul
 from ..nn.embedding import INIT_STD
 from ..preprocessing._encoded import Schema
@@ -114,6 +114,7 @@ class FMClassifier(BaseRanker):
     """
 
     embedding_dim: Count = 16
+    _: KW_ONLY
 
     _n_threads = 1
     _takes_sparse = True

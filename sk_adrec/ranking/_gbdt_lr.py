@@ -24,7 +24,7 @@ from .._hyperparameters import (
     hyperparameters,
     within,
 )
-from .._log_estimator import LogEstimator, LogRows, Validation
+from .._log_estimator import LogEstimator, LogRows, ReadsColumns, Validation
 from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import unchanged_on_error
 from ..preprocessing._encoded import Encoded
@@ -55,7 +55,7 @@ def _check_linear(name, value):
 
 @hyperparameters
 class GBDTLRClassifier(  # type: ignore[call-arg]
-    TwoClassesMixin, TransformerMixin, LogEstimator, auto_wrap_output_keys=None
+    TwoClassesMixin, TransformerMixin, ReadsColumns, LogEstimator, auto_wrap_output_keys=None
 ):
     """Click probability from a logistic regression on the leaves of boosted trees.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,8 +27,12 @@ class BaseHistoryRanker(BaseRanker):
         Columns that use the ids, and the vectors, of another. List columns named here are the
         history: ``{"hist_item_id": "item_id", "hist_category": "category"}`` is one history of
         events with two attributes, each compared with the candidate's. Other list columns are
-        averaged. Without a history the model is a multi-layer perceptron on embeddings.
+        averaged. Set it for histories: without one all columns are treated alike.
     """
+
+    # What a user of the model can do, in messages: to have attention, and to have none.
+    _to_attend: ClassVar[str] = ""
+    _not_to_attend: ClassVar[str] = ""
 
     def _reads_events(self) -> bool:
         """Whether hyper-parameters let the model look at events one by one."""
@@ -40,7 +46,7 @@ class BaseHistoryRanker(BaseRanker):
     def _fit_encoder(self, X, y, weight, parts):
         encoded = super()._fit_encoder(X, y, weight, parts)
         if self._reads_events():
-            _check_history(self.encoder_.schema())
+            _check_history(self.encoder_.schema(), self._not_to_attend)
         return encoded
 
     def attention_weights(self, X):
@@ -55,8 +61,7 @@ class BaseHistoryRanker(BaseRanker):
         -------
         list of n_samples ndarrays
             Row ``i``'s has one entry for each of its last `max_len` events that are not missing,
-            in their order. They sum to 1 with ``attention="softmax"``, and are what the
-            comparing network says with "sum".
+            in their order.
 
         Raises
         ------
@@ -64,19 +69,19 @@ class BaseHistoryRanker(BaseRanker):
             If the model has no attention.
         """
         check_is_fitted(self)
-        events = self.net_.module_.inputs.events
-        if not events:
+        module = self.net_.module_
+        events = module.inputs.events
+        if not events or not hasattr(module, "attention_weights"):
             raise ValueError(
-                "attention_weights needs a model with attention: fit it with attention='softmax' "
-                "or 'sum', and name the history in share_vocabulary, such as "
-                "{'hist_item_id': 'item_id'}"
+                f"attention_weights needs a model with attention: {self._to_attend}name the "
+                "history in share_vocabulary, such as {'hist_item_id': 'item_id'}"
             )
         encoded = self._encode_raw(X)
         weights = self._forward_encoded(encoded, method="attention_weights")
         return np.split(weights, encoded.sequences[next(iter(events))].offsets[1:-1])
 
 
-def _check_history(schema: Schema) -> None:
+def _check_history(schema: Schema, otherwise: str) -> None:
     """Raise where lists cannot be attributes of one event; warn where none is a history."""
     events = events_of(schema)
     for name, target in events.items():
@@ -93,5 +98,5 @@ def _check_history(schema: Schema) -> None:
         warn(
             f"No list column shares its ids with a column of the candidate, so {name!r} is "
             "averaged without attention. Name the column that the history's ids belong to: "
-            f"share_vocabulary={{{name!r}: 'item_id'}}; or set attention='mean'."
+            f"share_vocabulary={{{name!r}: 'item_id'}}{otherwise}."
         )

@@ -29,6 +29,7 @@ from .._hyperparameters import (
     one_of,
     within,
 )
+from .._log_estimator import ReadsColumns
 from .._target import check_target
 from .._training import Parts, train_further
 from .._validation import (
@@ -63,7 +64,7 @@ _LEAST_HELD_OUT = 5
 
 
 @hyperparameters
-class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
+class TwoTowerRetriever(BaseRetriever, ReadsColumns, BaseTorchEstimator):
     r"""A vector of the user, a vector of the item, and their cosine or product.
 
     Each tower reads any columns of its side: ids, attributes, lists, numbers. New users and items
@@ -496,7 +497,7 @@ class TwoTowerRetriever(BaseRetriever, BaseTorchEstimator):
         return self._users_of_frame(self._users_of_rows(pairs.X, rows))
 
     def _read_users(self, users, history, name):
-        if history is not None and not self._params_of_fit["user_items"]:
+        if history is not None and not self.net_.module_.reads_histories:
             raise ValueError(
                 "history needs a model that reads the items of users: fit it with user_items=True"
             )

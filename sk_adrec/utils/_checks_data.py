@@ -23,8 +23,8 @@ from ._check_cases import (
 
 # Rows are scored in other sums when batched differently: rounding of float32, no more.
 _ROUNDING = 1e-6
-# Rows enough for three of an estimator's own batches, the last one short.
-_N_MANY = 33_000
+# The most rows that an estimator is expected to score at once, unless it says how many.
+_AT_ONCE = 16_384
 # The smallest integer that float32 cannot tell from its successor.
 _FLOAT32_LIMIT = 2**24
 
@@ -53,9 +53,11 @@ def check_row_order_and_batch_size(estimator):
             f"Rows scored {size} at a time should get the same predictions",
             atol=_ROUNDING,
         )
-    many = np.resize(np.arange(len(X)), _N_MANY)
+    # Three of the estimator's own batches, the last one short.
+    n_many = 2 * getattr(model, "_rows_at_once", _AT_ONCE) + 232
+    many = np.resize(np.arange(len(X)), n_many)
     assert_same(
-        output(model, X.iloc[many]), expected[many], f"{_N_MANY} rows at once", atol=_ROUNDING
+        output(model, X.iloc[many]), expected[many], f"{n_many} rows at once", atol=_ROUNDING
     )
 
 

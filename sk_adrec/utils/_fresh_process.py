@@ -24,45 +24,7 @@ from pathlib import Path
 _LIBRARIES = ("pandas", "pyarrow", "sklearn", "torch", "torch._dynamo", "skorch", "lightgbm")
 _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": ""}
 
-_COPIES = """
-import importlib, json, os, sys, traceback, warnings
-
-def run(code, arguments, path, environ, folder, errors):
-    sys.stderr = open(errors, "w")
-    os.dup2(sys.stderr.fileno(), 2)
-    os.dup2(2, 1)
-    os.environ.clear()
-    os.environ.update(environ)
-    os.chdir(folder)
-    sys.path[:], sys.argv[1:] = path, arguments
-    importlib.invalidate_caches()
-    try:
-        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        pass
-for line in sys.stdin:
-    with warnings.catch_warnings():
-        # BLAS has idle threads of its own, which it restarts in the copy.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        copy = os.fork()
-    if copy == 0:
-        status = 1
-        try:
-            status = run(**json.loads(line))
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-    print(os.waitpid(copy, 0)[1], flush=True)
-"""
-
+_COPIES = Path(__file__).with_name("_copies.py")
 _LOCK = threading.Lock()
 
 
@@ -100,7 +62,7 @@ def run_fresh(code: str, *arguments: str, timeout: float = 120.0) -> str | None:
         )
         return done.stderr if done.returncode else None
     with _LOCK, tempfile.TemporaryDirectory() as name:
-        errors = Path(name, "stderr")
+        errors = Path(name, "errors")
         request = {
             "code": code,
             "arguments": arguments,
@@ -110,21 +72,32 @@ def run_fresh(code: str, *arguments: str, timeout: float = 120.0) -> str | None:
             "errors": str(errors),
         }
         original = _original(os.getpid())
-        original.stdin.write(json.dumps(request) + "\n")
-        original.stdin.flush()
-        if not select.select([original.stdout], [], [], timeout)[0]:
-            _end(original)
+        try:
+            status = _answer(original, json.dumps(request), timeout)
+        except BaseException:
+            # Out of time, interrupted or gone: its answer must not be taken for the next one's.
             _original.cache_clear()
-            raise subprocess.TimeoutExpired(code, timeout)
-        failed = original.stdout.readline().strip() != "0"
-        return errors.read_text() if failed else None
+            _end(original)
+            raise
+        return None if status == "0" else errors.read_text(errors="replace")
+
+
+def _answer(process: subprocess.Popen, line: str, timeout: float) -> str:
+    """Write a line to a process and read one."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    if not select.select([process.stdout], [], [], timeout)[0]:
+        raise subprocess.TimeoutExpired(process.args, timeout)
+    return process.stdout.readline().strip()
 
 
 @functools.lru_cache(maxsize=1)
 def _original(pid: int) -> subprocess.Popen:
     """The process that is copied; a fork of this process, of another pid, has its own."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _COPIES, *_LIBRARIES],
+        [sys.executable, "-P", str(_COPIES), *_LIBRARIES],
         env={**os.environ, **_ENVIRONMENT},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

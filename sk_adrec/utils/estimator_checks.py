@@ -307,7 +307,7 @@ def yield_checks(estimator: BaseEstimator) -> Iterator[Check]:
 
 
 def check_estimator(estimator: BaseEstimator) -> None:
-    """Run all checks that apply to an estimator; it takes about a minute.
+    """Run all checks that apply to an estimator; it takes half a minute.
 
     Parameters
     ----------

@@ -1,6 +1,5 @@
 """Ratios and intervals by hand, and what is drawn."""
 
-import subprocess
 import sys
 
 import matplotlib
@@ -226,18 +225,6 @@ def test_messages(params, message):
     given = {"y_true": [0, 1], "y_prob": [0.2, 0.7], "groups": ["a", "a"], **params}
     with pytest.raises(ValueError, match=message):
         from_predictions(**given)
-
-
-def test_import_is_light():
-    code = (
-        "import sys; from sk_adrec import CalibrationByGroupDisplay, DownsampledClassifier; "
-        "from sk_adrec.metrics import gauc_score, make_gauc_scorer; "
-        "print(*[m for m in ('torch', 'lightgbm', 'skorch', 'matplotlib') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout.strip() == ""
 
 
 def test_without_matplotlib(monkeypatch):

@@ -1,6 +1,5 @@
 """The values of the curves, and what is drawn."""
 
-import subprocess
 import sys
 
 import matplotlib
@@ -176,15 +175,11 @@ def test_errors(case):
         draw(recommended, relevant[:2])
 
 
-def test_without_matplotlib():
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from sk_adrec import TopKCurveDisplay\n"
-        "try: TopKCurveDisplay.from_predictions({'a': [[1]]}, [1])\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "TopKCurveDisplay draws with matplotlib, which is not installed" in done.stdout
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    message = "TopKCurveDisplay draws with matplotlib, which is not installed"
+    with pytest.raises(ImportError, match=message):
+        TopKCurveDisplay.from_predictions({"a": [[1]]}, [1])
 
 
 def test_later_curves_on_the_same_axes_fit_in():

@@ -300,7 +300,8 @@ def test_categories_of_any_type():
 
 def test_few_rows_of_a_column_with_many_categories():
     X = pd.DataFrame({"c": pd.Categorical([f"{i:04d}" for i in range(2000)])})
-    encoder = LogEncoder().fit(X)
+    with pytest.warns(UserWarning, match="2000 different ids in 2000 rows"):
+        encoder = LogEncoder().fit(X)
     rows_seen = [7, 1500, 3] * 30
     expected = np.array(rows_seen)[:, None] + 2
     np.testing.assert_array_equal(encoder.transform(X.iloc[rows_seen]).categorical, expected)
@@ -537,7 +538,8 @@ def test_state_is_plain_and_transforms_alike(route):
 
 def test_state_is_small():
     ids = [f"user_{i:06d}" for i in range(20_000)]
-    encoder = LogEncoder().fit(pd.DataFrame({"user": ids}))
+    with pytest.warns(UserWarning, match="20000 different ids in 20000 rows"):
+        encoder = LogEncoder().fit(pd.DataFrame({"user": ids}))
     encoder.transform(pd.DataFrame({"user": ids[:3]}))  # builds the dictionary
     size = sum(map(len, ids)) + 4 * len(ids)
     assert len(pickle.dumps(encoder)) < 1.05 * size + 2000

@@ -24,6 +24,7 @@ from sk_adrec.datasets import make_ad_log
 from sk_adrec.metrics import calibration_ratio
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # its NaN
 @parametrize_with_checks([DownsampledClassifier(LogisticRegression(), negative_rate=1.0)])
 def test_sklearn_checks(estimator, check):
     check(estimator)

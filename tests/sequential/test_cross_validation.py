@@ -17,7 +17,7 @@ Y = np.array([ITEMS[(k + 2) % N] for k in range(3 * N)], dtype=object)
 @pytest.fixture
 def model():
     return HSTUNextItem(
-        embedding_dim=16, dropout=0.0, id_dropout=0.0, lr=0.02, max_epochs=40, batch_size=16,
+        embedding_dim=16, dropout=0.0, id_dropout=0.0, lr=0.05, max_epochs=15, batch_size=16,
         random_state=0,
     )  # fmt: skip
 

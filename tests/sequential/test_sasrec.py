@@ -47,7 +47,7 @@ def test_an_early_event_is_attended_to():
     first = rng.integers(0, 5, 600)
     X = pd.DataFrame({"h": [[k, *rng.integers(10, 20, rng.integers(1, 9))] for k in first]})
     model = SASRecNextItem(
-        embedding_dim=16, lr=0.01, max_epochs=30, train_positions="last", batch_size=64,
+        embedding_dim=16, lr=0.02, max_epochs=15, train_positions="last", batch_size=64,
         dropout=0.0, early_stopping=False, random_state=0,
     )  # fmt: skip
     model.fit(X[:500], 100 + first[:500])

@@ -25,12 +25,8 @@ from ._training import (
     validation_scores,
 )
 from ._validation import split_rows, unchanged_on_error
-<<<<<<< HEAD
 from .nn.random import Draws, drawing_from
-from .preprocessing._encoded import Encoded, Schema
-=======
 from .preprocessing._encoded import Encoded
->>>>>>> base
 
 # How far one pass of partial_fit may put the level of predictions off, in log odds.
 _SPREAD = 0.1

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-<<<<<<< HEAD
 from .random import Dropout
 
-#: Names that ``MLP(activation=...)`` takes.
-ACTIVATIONS = ("relu", "prelu", "dice")
-
-=======
->>>>>>> base
 
 class Dice(nn.Module):
     """Data-adaptive activation of Zhou et al. (2018), equation 3.

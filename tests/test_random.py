@@ -35,7 +35,7 @@ from sk_adrec.samplers import uniform_negatives
 @pytest.fixture(scope="module")
 def log():
     rng = np.random.default_rng(0)
-    n = 1200
+    n = 500
     X = pd.DataFrame(
         {
             "user_id": rng.choice([f"u{i}" for i in range(20)], n),
@@ -101,8 +101,8 @@ def test_fits_side_by_side_are_those_of_one_after_the_other(Model, params, log):
     torch.manual_seed(1)
     before = torch.get_rng_state()
     alone = fit(Model, params, log)
-    with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda _: fit(Model, params, log), range(4)))
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda _: fit(Model, params, log), range(3)))
     for one in together:
         assert_array_equal(one, alone)
     assert torch.equal(torch.get_rng_state(), before)
@@ -146,7 +146,7 @@ def test_partial_fit_and_loading_leave_the_callers_generator_alone(log):
     torch.manual_seed(1)
     before = torch.get_rng_state()
     model = ForeignClassifier(max_epochs=1, random_state=0, grow_vocabulary=True)
-    model.fit(X[:600], y[:600]).partial_fit(X[600:], y[600:])
+    model.fit(X[:300], y[:300]).partial_fit(X[300:], y[300:])
     again = pickle.loads(pickle.dumps(model)).partial_fit(X, y)
     assert again.n_iter_ == 3
     assert torch.equal(torch.get_rng_state(), before)

@@ -8,6 +8,7 @@ import inspect
 import numbers
 from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import chain
 
 import narwhals as nw
 import numpy as np
@@ -24,13 +25,69 @@ from ._warnings import warn
 EARLY_STOPPING_ROWS = 1_000
 # A validation loss this many times that of the base rate is no bad luck.
 _WORSE = 1.1
+# Beyond it floats are no longer all integers.
+_EXACT = 2.0**53
 
 
 def is_frame(X) -> bool:
-    """Whether X is a pandas or Polars data frame."""
+    """Whether X is a pandas or Polars data frame; a lazy one raises TypeError."""
     if hasattr(X, "iloc"):
         return X.ndim == 2
-    return nw.dependencies.is_into_dataframe(X)
+    if nw.dependencies.is_into_dataframe(X):
+        return True
+    refuse_lazy(X)
+    return False
+
+
+def refuse_lazy(X) -> None:
+    """Raise TypeError if X is a frame whose rows are not computed yet."""
+    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        kind = type(X)
+        raise TypeError(
+            f"A data frame with its rows was expected, got a {kind.__module__.partition('.')[0]} "
+            f"{kind.__name__}, which has not computed them yet. Pass X.collect()."
+        )
+
+
+def to_array(X) -> np.ndarray:
+    """X as an array; lists keep numbers beside text, integers that a float would round, and lists.
+
+    Raises
+    ------
+    ValueError
+        If X is a list of rows of different lengths.
+    """
+    if not isinstance(X, list | tuple):
+        return np.asarray(X)
+    lengths = [len(row) for row in X if isinstance(row, list | tuple | np.ndarray)]
+    if len(lengths) == len(X) and len(set(lengths)) > 1:
+        raise ValueError(
+            f"X must be two-dimensional, got a list of {len(X)} rows of {min(lengths)} to "
+            f"{max(lengths)} entries each. If each is a history, make them a column of lists: "
+            'pandas.DataFrame({"history": X}).'
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError:  # lists of several lengths in cells
+        array = None
+    if array is not None and not _has_changed(array, X):
+        return array
+    if not len(lengths):
+        return np.asarray(X, dtype=object)
+    exact = np.empty((len(X), lengths[0]), dtype=object)
+    for row, cells in zip(exact, X):
+        row[:] = np.fromiter(cells, dtype=object, count=len(cells))
+    return exact
+
+
+def _has_changed(array: np.ndarray, X) -> bool:
+    """Whether numbers may have been rounded to floats, or written as text, to be one array."""
+    if array.dtype.kind == "f":
+        return bool((np.isfinite(array) & (np.abs(array) >= _EXACT)).any())
+    if array.dtype.kind != "U":
+        return False
+    cells = chain.from_iterable(X) if array.ndim == 2 else X
+    return not all(isinstance(cell, str) for cell in cells)
 
 
 def read_column(X, column, name="group", use="to group by"):
@@ -93,7 +150,7 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     ValueError
         No rows or columns, other columns than in fit, infinite numbers.
     TypeError
-        Sparse X where the estimator takes none.
+        Sparse X where the estimator takes none, a frame that has not computed its rows.
     """
     if is_frame(X):
         if len(X) == 0 or X.shape[1] == 0:
@@ -110,6 +167,8 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     # In a sparse matrix what is missing is zero: NaN has no meaning there.
     finite = True if hasattr(X, "tocsr") else "allow-nan"
+    if isinstance(X, list | tuple):
+        X = to_array(X)
     return validate_data(
         estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
     )

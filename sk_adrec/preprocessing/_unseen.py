@@ -1,0 +1,69 @@
+"""Columns of which fit saw no value: what they hold later is unknown, whatever its type.
+
+Such a column has a place in the output by its dtype or the user's word, but no type yet: a fold, or
+the months before a field was introduced, must not say what its values are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ._columns import CATEGORICAL, NUMERIC, SEQUENCE, Table, flatten, kind_of, to_float
+from ._factorize import factorize
+from ._schema import ColumnSpec
+from ._storage import Column, all_missing
+from ._vocabulary import MISSING, UNKNOWN
+
+
+def unreadable(
+    table: Table, columns: Sequence[Column], specs: Sequence[ColumnSpec]
+) -> dict[int, np.ndarray]:
+    """Which columns cannot be read at their places, by position: whether each row has a value.
+
+    A number at the place of numbers is among them: without a mean and a scale it means nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a column holds what no column may hold: times, dicts, infinity.
+    """
+    found = {}
+    for position, (column, spec) in enumerate(zip(columns, specs)):
+        if spec.seen or all_missing(column):
+            continue
+        where = table.describe(position)
+        kind = kind_of(column, where)
+        if spec.kind == NUMERIC or (spec.kind == SEQUENCE) != (kind == SEQUENCE):
+            found[position] = _has_value(column, kind, where)
+    return found
+
+
+def _has_value(column: Column, kind: str, where: str) -> np.ndarray:
+    if kind == NUMERIC:
+        return ~np.isnan(to_float(column, where))
+    if kind == CATEGORICAL:
+        return factorize(column, where).codes >= 0
+    lengths, entries = flatten(column, where)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    return np.bincount(row[factorize(entries, where).codes >= 0], minlength=len(lengths)) > 0
+
+
+def codes_of_unreadable(has_value: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Codes of such a column at a place of ids; at one of lists also the length of each list."""
+    if kind == CATEGORICAL:
+        return np.where(has_value, UNKNOWN, MISSING).astype(np.int32), None
+    return np.full(has_value.sum(), UNKNOWN, dtype=np.int32), has_value.astype(np.int64)
+
+
+def doubt_of_unseen(names: Sequence[str]) -> str | None:
+    """What to warn of, once for all columns, where some hold what cannot be read."""
+    if not names:
+        return None
+    many = len(names) > 1
+    return (
+        f"{', '.join(names)} had no value in fit, and {'have' if many else 'has'} some now: nothing "
+        f"is known of them, so they count as unknown. Fit on rows that have some, or drop the "
+        f"column{'s' if many else ''}."
+    )

@@ -13,6 +13,7 @@ from itertools import chain
 import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
@@ -58,26 +59,36 @@ def to_array(X) -> np.ndarray:
         If X is a list of rows of different lengths.
     """
     if not isinstance(X, list | tuple):
-        return np.asarray(X)
-    lengths = [len(row) for row in X if isinstance(row, list | tuple | np.ndarray)]
+        array = np.asarray(X)
+        if array.ndim == 1 and array.dtype == object and len(array) and _is_list(array[0]):
+            raise _no_table(f"{len(array)} lists in one dimension")
+        return array
+    lengths = [len(row) for row in X if _is_list(row)]
     if len(lengths) == len(X) and len(set(lengths)) > 1:
-        raise ValueError(
-            f"X must be two-dimensional, got a list of {len(X)} rows of {min(lengths)} to "
-            f"{max(lengths)} entries each. If each is a history, make them a column of lists: "
-            'pandas.DataFrame({"history": X}).'
-        )
+        raise _no_table(f"a list of {len(X)} rows of {min(lengths)} to {max(lengths)} entries each")
     try:
         array = np.asarray(X)
-    except ValueError:  # lists of several lengths in cells
-        array = None
-    if array is not None and not _has_changed(array, X):
-        return array
+        if not _has_changed(array, X):
+            return array
+    except ValueError:
+        pass  # lists of several lengths in cells
     if not len(lengths):
         return np.asarray(X, dtype=object)
     exact = np.empty((len(X), lengths[0]), dtype=object)
     for row, cells in zip(exact, X):
         row[:] = np.fromiter(cells, dtype=object, count=len(cells))
     return exact
+
+
+def _is_list(row) -> bool:
+    return isinstance(row, list | tuple) or (isinstance(row, np.ndarray) and row.ndim > 0)
+
+
+def _no_table(got: str) -> ValueError:
+    return ValueError(
+        f"X must be two-dimensional, got {got}. If each is a history, make them a column of lists: "
+        'pandas.DataFrame({"history": X}).'
+    )
 
 
 def _has_changed(array: np.ndarray, X) -> bool:
@@ -167,7 +178,7 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     # In a sparse matrix what is missing is zero: NaN has no meaning there.
     finite = True if hasattr(X, "tocsr") else "allow-nan"
-    if isinstance(X, list | tuple):
+    if not hasattr(X, "tocsr"):
         X = to_array(X)
     return validate_data(
         estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
@@ -287,7 +298,41 @@ def drop_zero_weight(X, y, weight):
     if keep.all():
         return X, y, weight
     rows = np.flatnonzero(keep)
-    return _safe_indexing(X, rows), _safe_indexing(y, rows), weight[rows]
+    return take_rows(X, rows), take_rows(y, rows), weight[rows]
+
+
+def take_rows(X, rows: np.ndarray):
+    """Rows of X by their numbers, from columns too of which pandas cannot take any.
+
+    Those are numbers in another machine's order of bytes, and Arrow's views.
+    """
+    if isinstance(X, pd.DataFrame):
+        bad = [j for j, dtype in enumerate(X.dtypes) if not _can_be_taken(dtype)]
+        if bad:
+            X = X.copy(deep=False)
+            for j in bad:
+                X.isetitem(j, _plain(X.iloc[:, j]))
+    return _safe_indexing(X, rows)
+
+
+def _can_be_taken(dtype) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.isnative
+    if not isinstance(dtype, pd.ArrowDtype):
+        return True
+    try:
+        pa.nulls(1, dtype.pyarrow_dtype).take(pa.array([0]))
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _plain(series: pd.Series) -> pd.Series:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.astype(dtype.newbyteorder("="))
+    values = pa.array(series.array).to_pylist()
+    return pd.Series(np.fromiter(values, object, len(values)), index=series.index)
 
 
 def split_rows(target: np.ndarray, fraction: float, random_state):

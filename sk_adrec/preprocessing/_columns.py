@@ -19,7 +19,6 @@ from ._storage import (
     N_HEAD,
     Column,
     all_missing,
-    is_arrow,
     is_list,
     is_number,
     is_string,
@@ -245,7 +244,7 @@ def to_float(column: Column, where: str) -> np.ndarray:
         codes, categories = used_categories(column)
         # Code -1 reads the last entry.
         return np.append(to_float(of_pandas(categories), where), np.nan)[codes]
-    if is_arrow(column) and pa.types.is_dictionary(column.type):
+    if not isinstance(column, np.ndarray) and pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if kind_of(column, where) != NUMERIC:
         raise TypeError(
@@ -294,6 +293,10 @@ def flatten(column: Column, where: str) -> tuple[np.ndarray, Column]:
         column = _object_lists(column, where)
         if isinstance(column, tuple):
             return column
+    return _arrow_lists(column, where)
+
+
+def _arrow_lists(column: Any, where: str) -> tuple[np.ndarray, Column]:
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if isinstance(column, pa.ChunkedArray):

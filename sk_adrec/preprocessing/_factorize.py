@@ -169,7 +169,7 @@ def _factorize_categorical(column: pd.Categorical, where: str) -> Factorized:
     if isinstance(values, np.ndarray):
         is_typed = values.dtype.kind in "biuf"
     else:
-        is_typed = is_string(values.type) or is_number(values.type)  # type: ignore[union-attr]
+        is_typed = is_string(values.type) or is_number(values.type)
     if is_typed:
         return _compose(codes, factorize(values, where))
     return _compose(codes, _canonical(categories.tolist(), where, any_type=True))

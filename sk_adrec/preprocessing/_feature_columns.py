@@ -15,8 +15,8 @@ from .._state import stored
 from ._columns import flatten, to_float
 from ._factorize import Factorized, factorize
 from ._moments import Moments
-from ._storage import Column, is_arrow
-from ._vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, UNKNOWN_CATEGORY, Vocabulary
+from ._storage import Column
+from ._vocabulary import MISSING, UNKNOWN, UNKNOWN_CATEGORY, Vocabulary
 
 # Landmarks of the empirical distribution for numeric="quantile": a step of 0.1 %.
 _N_QUANTILES = 1001
@@ -134,7 +134,11 @@ def hash_ids(factorized: Factorized, n_buckets: int) -> np.ndarray:
     texts = np.empty(len(items), dtype=object)
     texts[:] = [str(item) for item in items]
     # SipHash with pandas' documented, fixed key: the same in every process, on every platform.
-    hashed = pd.util.hash_array(texts, categorize=False)
+    try:
+        hashed = pd.util.hash_array(texts, categorize=False)
+    except UnicodeError:  # lone surrogates
+        texts[:] = [text.encode("utf-8", "backslashreplace").decode() for text in texts]
+        hashed = pd.util.hash_array(texts, categorize=False)
     return (hashed % np.uint64(n_buckets)).astype(np.int64)
 
 
@@ -233,24 +237,12 @@ class Lists:
 
     def transform(self, column: Column, where: str) -> Column:
         """The column itself; raises TypeError where it holds no lists."""
-        lengths, entries = flatten(column, where)
-        return _without_views(column, lengths, entries) if is_arrow(column) else column
+        flatten(column, where)
+        return column
 
     def unknown(self, has_value: np.ndarray) -> pa.Array:
         """No list."""
         return pa.nulls(len(has_value), pa.list_(pa.string()))
-
-
-def _without_views(column: Any, lengths: np.ndarray, entries: Any) -> pa.Array | pa.ChunkedArray:
-    """Arrow lists in a layout that files know."""
-    if not (pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type)):
-        return column
-    if isinstance(entries, pa.ChunkedArray):
-        entries = entries.combine_chunks()
-    missing = pc.is_null(column)
-    missing = missing.combine_chunks() if isinstance(missing, pa.ChunkedArray) else missing
-    offsets = pa.array(np.append(0, np.cumsum(lengths)))
-    return pa.LargeListArray.from_arrays(offsets, entries, mask=missing)
 
 
 def _quantiles(

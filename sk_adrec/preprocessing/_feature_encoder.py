@@ -195,8 +195,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, FileState, BaseEsti
             else fitted.transform(given[position], table.describe(position))
             for position, fitted in enumerate(self._fitted)
         ]
-        names = [table.describe(j) for j, has_value in unread.items() if has_value.any()]
-        if (doubt := doubt_of_unseen(names)) is not None:
+        if (doubt := doubt_of_unseen(table, unread)) is not None:
             warn(doubt)
         output = getattr(self, "_sklearn_output_config", {}).get("transform")
         output = output or get_config()["transform_output"]
@@ -336,9 +335,7 @@ def _to_polars(columns: list[Any], where: list[str]) -> Any:
             elif _is_floats(column):
                 series.append(pl.Series(name, column))
             else:
-                is_array = isinstance(column, np.ndarray)
-                arrow = pa.array(column, from_pandas=True) if is_array else column
-                series.append(pl.Series(name, arrow))
+                series.append(pl.Series(name, _lists_to_arrow(column)))
         except (pa.ArrowException, OverflowError, UnicodeError, TypeError) as error:
             raise TypeError(
                 f"{where[position]} holds what Polars has no type for: lists of text and numbers, "
@@ -346,6 +343,15 @@ def _to_polars(columns: list[Any], where: list[str]) -> Any:
                 "call set_output(transform='pandas')."
             ) from error
     return pl.DataFrame(series)
+
+
+def _lists_to_arrow(column: Column) -> Any:
+    if not isinstance(column, np.ndarray):
+        return column
+    try:
+        return pa.array(column, from_pandas=True)
+    except OverflowError:  # hashes, perhaps
+        return pa.array(column, pa.list_(pa.uint64()), from_pandas=True)
 
 
 def _is_floats(column: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ._columns import Table
 from ._encoded import Encoded, Ragged
@@ -40,7 +41,10 @@ def encode_few_rows(
     dtype: str,
 ) -> Encoded | None:
     """Encode a table of few rows as a fitted `LogEncoder` with these parts does, or return None."""
-    columns = list(table.columns_as_objects())
+    try:
+        columns = list(table.columns_as_objects())
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return None  # pandas has no objects for some of Arrow's layouts
     floats: list[np.ndarray] = []
     codes: list[list[int]] = []
     sequences: dict[Any, Ragged] = {}

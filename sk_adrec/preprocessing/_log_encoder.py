@@ -27,6 +27,7 @@ from ._columns import (
 from ._encoded import Encoded, Ragged, Schema
 from ._factorize import Factorized, factorize
 from ._few_rows import encode_few_rows
+from ._lists import to_events, to_ragged
 from ._moments import Moments
 from ._schema import Name, hint, specify
 from ._storage import has_values
@@ -307,33 +308,31 @@ class LogEncoder:
                     doubts[j] = _doubt_of_ids(factorized.values, table.n_rows, table.describe(j))
             if learn is not None and group:
                 _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
-            coded = {j: (vocabulary.encode(ids), lengths) for j, (ids, lengths) in zip(group, parts)}
+            coded = [(j, vocabulary.encode(ids), n) for j, (ids, n) in zip(group, parts)]
             for j in every:
                 if j in unread:
-                    coded[j] = codes_of_unreadable(unread[j], self.columns_[j].kind)
-            for j, (codes, lengths) in coded.items():
+                    coded.append((j, *codes_of_unreadable(unread[j], self.columns_[j].kind)))
+            for j, codes, lengths in coded:
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
                 elif j in self._parallel:
                     events[j] = codes, lengths
                 else:
-                    sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
+                    sequences[self._names[j]] = to_ragged(codes, lengths, self.max_len)
             return sequences
 
         tasks: list[Callable] = [encode_numbers]
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
         numeric, *groups = _run(tasks, table.n_rows * len(columns))
         if learn is not Vocabulary.fit_counts:
-            # The first of the columns speaks for all.
-            names = [table.describe(j) for j, has_value in unread.items() if has_value.any()]
-            doubts[-1] = doubt_of_unseen(names)
+            doubts[-1] = doubt_of_unseen(table, unread)
         for _, doubt in sorted(doubts.items()):
             if doubt is not None:
                 warn(doubt)
         sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
         names = [self._names[j] for j in self._parallel]
         unseen = [not self.columns_[j].seen for j in self._parallel]
-        sequences |= _to_events(names, [events[j] for j in self._parallel], unseen, self.max_len)
+        sequences |= to_events(names, [events[j] for j in self._parallel], unseen, self.max_len)
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
         return self._raise_to_least(Encoded(numeric, categorical, in_order))
 
@@ -427,70 +426,6 @@ def _learn(
         )
     merged = factorize(concatenate([factorized.values for factorized, _ in parts]), "ids")
     learn(vocabulary, merged.values, merged.counts(np.concatenate(counts)))
-
-
-def _to_ragged(codes: np.ndarray, lengths: np.ndarray, max_len: int | None) -> Ragged:
-    """Drop missing entries (code 0), then all but the last `max_len` of each row."""
-    ends = np.cumsum(lengths)
-    if len(codes) and codes.min() == 0:
-        kept = np.append(0, np.cumsum(codes > 0))
-        starts = kept[ends - lengths]
-        ends = kept[ends]
-        lengths = ends - starts
-        codes = codes[codes > 0]
-    if max_len is not None and lengths.max(initial=0) > max_len:
-        starts = ends - np.minimum(lengths, max_len)
-        codes = codes[np.arange(len(codes)) >= np.repeat(starts, lengths)]
-        lengths = np.minimum(lengths, max_len)
-    return Ragged(codes, np.append(0, np.cumsum(lengths)).astype(np.int64))
-
-
-def _to_events(
-    names: list[Name],
-    lists: list[tuple[np.ndarray, np.ndarray]],
-    unseen: list[bool],
-    max_len: int | None,
-) -> dict[Name, Ragged]:
-    """Lists whose entries are attributes of the same events, by name, entry by entry alike.
-
-    Where a column is `unseen`, of which no row of fit had a list, an empty one stands for events
-    that miss this attribute: a new field has no past.
-    """
-    if not lists:
-        return {}
-    if any(unseen) and not all(unseen):
-        events = lists[unseen.index(False)][1]
-        lists = [
-            _filled(codes, lengths, events) if is_unseen else (codes, lengths)
-            for (codes, lengths), is_unseen in zip(lists, unseen)
-        ]
-    (first, lengths), *others = lists
-    known = first > 0
-    for name, (codes, other) in zip(names[1:], others):
-        wrong = np.flatnonzero(lengths != other)
-        if len(wrong):
-            row = wrong[0]
-            raise ValueError(
-                f"{names[0]!r} and {name!r} describe the same events, so their lists must be "
-                f"equally long in each row, but row {row} has {lengths[row]} and {other[row]} "
-                "entries. Write None where an event misses an attribute; or leave one of the "
-                "columns out of share_vocabulary."
-            )
-        known |= codes > 0
-    return {
-        name: _to_ragged(np.where(known, np.maximum(codes, UNKNOWN), 0), lengths, max_len)
-        for name, (codes, _) in zip(names, lists)
-    }
-
-
-def _filled(
-    codes: np.ndarray, lengths: np.ndarray, events: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lists with the empty ones as long as a row has events, their entries missing."""
-    lengths_out = np.where(lengths == 0, events, lengths)
-    filled = np.zeros(lengths_out.sum(), dtype=codes.dtype)
-    filled[np.repeat(lengths > 0, lengths_out)] = codes
-    return filled, lengths_out
 
 
 def _run(tasks: Iterable[Callable[[], Any]], n_values: int) -> list[Any]:

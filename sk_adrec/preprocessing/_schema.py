@@ -102,7 +102,9 @@ def _is_untyped(column: Column) -> bool:
     """Whether neither the dtype nor any value says what the column is."""
     if isinstance(column, pd.Categorical) or not all_missing(column):
         return False
-    return column.dtype == object if isinstance(column, np.ndarray) else pa.types.is_null(column.type)
+    return (
+        column.dtype == object if isinstance(column, np.ndarray) else pa.types.is_null(column.type)
+    )
 
 
 def refuse_ids_in_sparse(

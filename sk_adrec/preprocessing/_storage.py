@@ -62,19 +62,53 @@ def of_objects(values: list[Any]) -> np.ndarray:
 
 
 def of_arrow(column: pa.Array | pa.ChunkedArray) -> Column:
-    """Arrow data without its rarer layouts: extensions, runs, views of text, unions, maps."""
+    """Arrow data without its rarer layouts: extensions, runs, views, unions, maps."""
     kind, types = column.type, pa.types
+    if _is_plain(kind):
+        return column
     if isinstance(kind, pa.BaseExtensionType):
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
         stored = [chunk.storage for chunk in chunks]
         return of_arrow(pa.chunked_array(stored, type=kind.storage_type))
-    if types.is_run_end_encoded(kind):
-        return of_arrow(pc.run_end_decode(column))
     if types.is_string_view(kind):
         return pc.cast(column, pa.large_string())
-    if types.is_union(kind) or types.is_map(kind):
-        return of_objects(column.to_pylist())
-    return column
+    if types.is_run_end_encoded(kind):
+        return of_arrow(pc.run_end_decode(column))
+    if types.is_dictionary(kind):
+        return of_arrow(pc.cast(column, kind.value_type))
+    if is_list(kind):
+        entries = of_arrow(pc.list_flatten(column))
+        if is_arrow(entries):
+            return _as_lists(column, entries)
+    return of_objects(column.to_pylist())
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_plain(kind.value_type)
+    return not (
+        isinstance(kind, pa.BaseExtensionType)
+        or types.is_string_view(kind)
+        or types.is_list_view(kind)
+        or types.is_large_list_view(kind)
+        or types.is_run_end_encoded(kind)
+        or types.is_union(kind)
+        or types.is_map(kind)
+    )
+
+
+def _as_lists(column: pa.Array | pa.ChunkedArray, entries: pa.Array | pa.ChunkedArray) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    missing = pc.is_null(column)
+    entries, missing = (
+        part.combine_chunks() if isinstance(part, pa.ChunkedArray) else part
+        for part in (entries, missing)
+    )
+    offsets = pa.array(np.append(0, np.cumsum(lengths)))
+    return pa.LargeListArray.from_arrays(offsets, entries, mask=missing)
 
 
 def is_list(kind: pa.DataType) -> bool:

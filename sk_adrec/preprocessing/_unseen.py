@@ -57,13 +57,13 @@ def codes_of_unreadable(has_value: np.ndarray, kind: str) -> tuple[np.ndarray, n
     return np.full(has_value.sum(), UNKNOWN, dtype=np.int32), has_value.astype(np.int64)
 
 
-def doubt_of_unseen(names: Sequence[str]) -> str | None:
+def doubt_of_unseen(table: Table, unread: dict[int, np.ndarray]) -> str | None:
     """What to warn of, once for all columns, where some hold what cannot be read."""
+    names = [table.describe(position) for position, has_value in unread.items() if has_value.any()]
     if not names:
         return None
-    many = len(names) > 1
+    have, columns = ("has", "column") if len(names) == 1 else ("have", "columns")
     return (
-        f"{', '.join(names)} had no value in fit, and {'have' if many else 'has'} some now: nothing "
-        f"is known of them, so they count as unknown. Fit on rows that have some, or drop the "
-        f"column{'s' if many else ''}."
+        f"{', '.join(names)} had no value in fit and {have} some now: nothing is known of them, so "
+        f"they count as unknown. Fit on rows that have some, or drop the {columns}."
     )

@@ -32,7 +32,7 @@ from ._storage import (
 
 NUMERIC, CATEGORICAL, SEQUENCE = "numeric", "categorical", "sequence"
 
-_LIST_LIKE = (list, tuple, np.ndarray)
+LIST_LIKE = (list, tuple, np.ndarray)
 # Durations are numpy's signed integers, and complex numbers its numbers: neither is one here.
 _NUMBER_LIKE = (int, float, np.integer, np.floating, np.bool_, Decimal)
 # What pandas' infer_dtype says of an object column of one kind.
@@ -45,6 +45,9 @@ _INFERRED_KIND = {
     "decimal": NUMERIC,
     "empty": NUMERIC,
 }
+# What DataFrame.to_numpy would turn into objects category by category, whether it occurs or not,
+# round (integers of a list beside a null), or not survive (views of lists).
+_BY_COLUMN = (pd.CategoricalDtype, pd.ArrowDtype)
 _INFERRED_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 
 
@@ -96,9 +99,8 @@ class Table:
             if self.n_rows == 1:  # a third of the time of to_numpy
                 value = self.data.iat
                 return [(value[0, position],) for position in range(len(self.names))]
-            if any(isinstance(dtype, pd.CategoricalDtype) for dtype in self.data.dtypes):
-                # to_numpy would turn every category into an object, not only the few that occur.
-                return [_few(self.data.iloc[:, j].array) for j in range(len(self.names))]
+            if any(isinstance(dtype, _BY_COLUMN) for dtype in self.data.dtypes):
+                return [_few(self.data.iloc[:, j]) for j in range(len(self.names))]
             return self.data.to_numpy(dtype=object).T.tolist()
         return list(zip(*self.data.rows())) if self.n_rows else [()] * len(self.names)
 
@@ -147,7 +149,11 @@ def _read_array(X: Any) -> Table:
     return Table(list(range(array.shape[1])), len(array), array)
 
 
-def _few(values: Any) -> list[Any]:
+def _few(series: pd.Series) -> list[Any]:
+    if isinstance(series.dtype, pd.ArrowDtype):
+        values = of_pandas(series)
+        return values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()  # type: ignore[union-attr]
+    values = series.array
     if not isinstance(values, pd.Categorical):
         return values.to_numpy(dtype=object).tolist()
     codes = values.codes
@@ -197,7 +203,7 @@ def _object_kind(column: np.ndarray, where: str) -> str:
     if inferred in _INFERRED_TIMES:
         raise unsupported(where, is_time=True)
     types = set(map(type, column[~pd.isna(column)]))
-    if all(issubclass(t, _LIST_LIKE) for t in types):
+    if all(issubclass(t, LIST_LIKE) for t in types):
         return SEQUENCE
     if all(map(_is_number_type, types)):
         return NUMERIC

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._columns import CATEGORICAL, NUMERIC, SEQUENCE, Table, flatten, kind_of, to_float
+from ._columns import CATEGORICAL, LIST_LIKE, NUMERIC, SEQUENCE, Table, flatten, kind_of, to_float
 from ._factorize import factorize
 from ._schema import ColumnSpec
 from ._storage import Column, all_missing
@@ -34,10 +34,25 @@ def unreadable(
         if spec.seen or all_missing(column):
             continue
         where = table.describe(position)
-        kind = kind_of(column, where)
-        if spec.kind == NUMERIC or (spec.kind == SEQUENCE) != (kind == SEQUENCE):
-            found[position] = _has_value(column, kind, where)
+        has_value, lists = np.zeros(len(column), dtype=bool), []
+        for rows, part in _lists_and_others(column):
+            if all_missing(part):
+                continue
+            kind = kind_of(part, where)
+            has_value[rows] = _has_value(part, kind, where)
+            lists.append(kind == SEQUENCE)
+        if spec.kind == NUMERIC or any(is_list != (spec.kind == SEQUENCE) for is_list in lists):
+            found[position] = has_value
     return found
+
+
+def _lists_and_others(column: Column) -> list[tuple[slice | np.ndarray, Column]]:
+    """The rows of lists and those of single values: objects may be both, a seen column is not."""
+    if isinstance(column, np.ndarray) and column.dtype == object:
+        is_list = np.fromiter((isinstance(cell, LIST_LIKE) for cell in column), bool, len(column))
+        if is_list.any():
+            return [(is_list, column[is_list]), (~is_list, column[~is_list])]
+    return [(slice(None), column)]
 
 
 def _has_value(column: Column, kind: str, where: str) -> np.ndarray:

@@ -312,16 +312,22 @@ def take_rows(X, rows: np.ndarray):
             X = X.copy(deep=False)
             for j in bad:
                 X.isetitem(j, _plain(X.iloc[:, j]))
+    elif isinstance(X, pa.Table):
+        for j, kind in enumerate(X.schema.types):
+            if not _arrow_takes(kind):
+                X = X.set_column(j, X.schema.names[j], pa.array(X.column(j).to_pylist()))
     return _safe_indexing(X, rows)
 
 
 def _can_be_taken(dtype) -> bool:
     if isinstance(dtype, np.dtype):
         return dtype.isnative
-    if not isinstance(dtype, pd.ArrowDtype):
-        return True
+    return not isinstance(dtype, pd.ArrowDtype) or _arrow_takes(dtype.pyarrow_dtype)
+
+
+def _arrow_takes(kind: pa.DataType) -> bool:
     try:
-        pa.nulls(1, dtype.pyarrow_dtype).take(pa.array([0]))
+        pa.nulls(1, kind).take(pa.array([0]))
     except pa.ArrowNotImplementedError:
         return False
     return True

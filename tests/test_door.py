@@ -57,7 +57,7 @@ BIG = 2**53
 HUGE = 2**63
 
 
-class Text(str, enum.Enum):
+class Text(enum.StrEnum):
     A = "a"
 
 
@@ -264,6 +264,14 @@ def cells_of(meaning, n_min, n_max, p_missing=None):
     )
 
 
+def refusal(error, names):
+    """The text of an error of this library that names a column; any other error is raised."""
+    text = str(error)
+    if type(error) not in (ValueError, TypeError) or not any(repr(n) in text for n in names):
+        raise error
+    return text
+
+
 # ---- one value has one meaning in any number of rows ---------------------------------------------
 
 
@@ -303,10 +311,8 @@ def outcome(encoder, X, n):
             found = encoded.numeric.tolist(), encoded.categorical.tolist()
             for ragged in encoded.sequences.values():
                 found += (ragged.values.tolist(), ragged.offsets.tolist())
-        except (ValueError, TypeError) as error:
-            assert type(error) in (ValueError, TypeError), repr(error)
-            assert "Column 'c'" in str(error)
-            found = str(error)
+        except Exception as error:
+            found = refusal(error, ["c"])
     return found, [str(warning.message) for warning in caught]
 
 
@@ -319,9 +325,7 @@ def test_the_number_of_rows_says_nothing(data):
     fitted = data.draw(st.sampled_from(sorted(ENCODERS)), label="fitted on")
     encoder, n = ENCODERS[fitted], len(cells)
     many = FEW_ROWS // n + 1
-    few, most = (
-        frame(container, [("c", layout, cells * times)]) for times in (1, many)
-    )
+    few, most = (frame(container, [("c", layout, cells * times)]) for times in (1, many))
     if few is None or most is None:
         return
     expected = outcome(encoder, few, n)
@@ -341,10 +345,8 @@ def answer(method, names, *arguments):
     """What a method returns, or None where it refuses; no refusal without a column's name."""
     try:
         return method(*arguments)
-    except (ValueError, TypeError) as error:
-        assert type(error) in (ValueError, TypeError), repr(error)
-        assert any(repr(name) in str(error) for name in names), repr(error)
-        note(f"refused: {error}")
+    except Exception as error:
+        note(f"refused: {refusal(error, names)}")
         return None
 
 
@@ -362,8 +364,7 @@ def test_a_model_answers_alike_however_it_is_asked(data):
     names = NAMES[:n_columns]
     readable = [meaning for meaning in CELLS if meaning not in NO_MEANING]
     meanings = [
-        draw(st.sampled_from(readable if draw(st.integers(0, 9)) else sorted(CELLS)))
-        for _ in names
+        draw(st.sampled_from(readable if draw(st.integers(0, 9)) else sorted(CELLS))) for _ in names
     ]
     n = draw(st.integers(4, 12))
     fit_cells = [draw(cells_of(meaning, n, n)) for meaning in meanings]
@@ -427,16 +428,16 @@ def test_a_model_answers_alike_however_it_is_asked(data):
         np.testing.assert_allclose(model.predict_proba(backwards)[::-1], p, **close)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), p)
     # The same values in another layout.
-    other, how = draw(layouts(asked, asked=True))
-    X = frame(other, list(zip(names, how, ask_cells)))
-    if X is not None:
-        note(f"ask of {other}, {how}")
-        np.testing.assert_allclose(model.predict_proba(X), p, **close)
+    other, how_second = draw(layouts(asked, asked=True))
+    same = frame(other, list(zip(names, how_second, ask_cells)))
+    if same is not None:
+        note(f"ask of {other}, {how_second}")
+        np.testing.assert_allclose(model.predict_proba(same), p, **close)
     # Where all are missing, the layout alone says what the column is.
     typed_by_values = all(any(cell is not None for cell in cells[2:]) for cells in fit_cells)
     again = fitted(*second) if typed_by_values else None
     if again is not None:
-        np.testing.assert_allclose(again.predict_proba(X if X is not None else long)[:m], p, **close)
+        np.testing.assert_allclose(again.predict_proba(X), p, **close)
 
 
 def small_trees():

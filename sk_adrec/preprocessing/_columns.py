@@ -152,7 +152,7 @@ def _read_array(X: Any) -> Table:
 def _few(series: pd.Series) -> list[Any]:
     if isinstance(series.dtype, pd.ArrowDtype):
         values = of_pandas(series)
-        return values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()  # type: ignore[union-attr]
+        return values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
     values = series.array
     if not isinstance(values, pd.Categorical):
         return values.to_numpy(dtype=object).tolist()

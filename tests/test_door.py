@@ -16,6 +16,7 @@ import enum
 import fractions
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -284,7 +285,7 @@ def cells_of(meaning, n_min, n_max):
 def refusal(error, names):
     """The text of an error of this library that names a column; any other error is raised."""
     text = str(error)
-    named = any(repr(name) in text for name in names) or "Column 0" in text
+    named = any(repr(name) in text for name in names) or re.search(r"Column \d", text)
     if type(error) not in (ValueError, TypeError) or not named:
         raise error
     return text

@@ -8,10 +8,12 @@ import inspect
 import numbers
 from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import chain
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
 from sklearn.utils.validation import validate_data
@@ -24,13 +26,79 @@ from ._warnings import warn
 EARLY_STOPPING_ROWS = 1_000
 # A validation loss this many times that of the base rate is no bad luck.
 _WORSE = 1.1
+# Beyond it floats are no longer all integers.
+_EXACT = 2.0**53
 
 
 def is_frame(X) -> bool:
-    """Whether X is a pandas or Polars data frame."""
+    """Whether X is a pandas or Polars data frame; a lazy one raises TypeError."""
     if hasattr(X, "iloc"):
         return X.ndim == 2
-    return nw.dependencies.is_into_dataframe(X)
+    if nw.dependencies.is_into_dataframe(X):
+        return True
+    refuse_lazy(X)
+    return False
+
+
+def refuse_lazy(X) -> None:
+    """Raise TypeError if X is a frame whose rows are not computed yet."""
+    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        kind = type(X)
+        raise TypeError(
+            f"A data frame with its rows was expected, got a {kind.__module__.partition('.')[0]} "
+            f"{kind.__name__}, which has not computed them yet. Pass X.collect()."
+        )
+
+
+def to_array(X) -> np.ndarray:
+    """X as an array; lists keep numbers beside text, integers that a float would round, and lists.
+
+    Raises
+    ------
+    ValueError
+        If X is a list of rows of different lengths.
+    """
+    if not isinstance(X, list | tuple):
+        array = np.asarray(X)
+        if array.ndim == 1 and array.dtype == object and len(array) and _is_list(array[0]):
+            raise _no_table(f"{len(array)} lists in one dimension")
+        return array
+    lengths = [len(row) for row in X if _is_list(row)]
+    if len(lengths) == len(X) and len(set(lengths)) > 1:
+        raise _no_table(f"a list of {len(X)} rows of {min(lengths)} to {max(lengths)} entries each")
+    try:
+        array = np.asarray(X)
+        if not _has_changed(array, X):
+            return array
+    except ValueError:
+        pass  # lists of several lengths in cells
+    if not len(lengths):
+        return np.asarray(X, dtype=object)
+    exact = np.empty((len(X), lengths[0]), dtype=object)
+    for row, cells in zip(exact, X):
+        row[:] = np.fromiter(cells, dtype=object, count=len(cells))
+    return exact
+
+
+def _is_list(row) -> bool:
+    return isinstance(row, list | tuple) or (isinstance(row, np.ndarray) and row.ndim > 0)
+
+
+def _no_table(got: str) -> ValueError:
+    return ValueError(
+        f"X must be two-dimensional, got {got}. If each is a history, make them a column of lists: "
+        'pandas.DataFrame({"history": X}).'
+    )
+
+
+def _has_changed(array: np.ndarray, X) -> bool:
+    """Whether numbers may have been rounded to floats, or written as text, to be one array."""
+    if array.dtype.kind == "f":
+        return bool((np.isfinite(array) & (np.abs(array) >= _EXACT)).any())
+    if array.dtype.kind != "U":
+        return False
+    cells = chain.from_iterable(X) if array.ndim == 2 else X
+    return not all(isinstance(cell, str) for cell in cells)
 
 
 def read_column(X, column, name="group", use="to group by"):
@@ -93,7 +161,7 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     ValueError
         No rows or columns, other columns than in fit, infinite numbers.
     TypeError
-        Sparse X where the estimator takes none.
+        Sparse X where the estimator takes none, a frame that has not computed its rows.
     """
     if is_frame(X):
         if len(X) == 0 or X.shape[1] == 0:
@@ -110,6 +178,8 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     sparse = "csr" if get_tags(estimator).input_tags.sparse else False
     # In a sparse matrix what is missing is zero: NaN has no meaning there.
     finite = True if hasattr(X, "tocsr") else "allow-nan"
+    if not hasattr(X, "tocsr"):
+        X = to_array(X)
     return validate_data(
         estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
     )
@@ -228,7 +298,47 @@ def drop_zero_weight(X, y, weight):
     if keep.all():
         return X, y, weight
     rows = np.flatnonzero(keep)
-    return _safe_indexing(X, rows), _safe_indexing(y, rows), weight[rows]
+    return take_rows(X, rows), take_rows(y, rows), weight[rows]
+
+
+def take_rows(X, rows: np.ndarray):
+    """Rows of X by their numbers, from columns too of which pandas cannot take any.
+
+    Those are numbers in another machine's order of bytes, and Arrow's views.
+    """
+    if isinstance(X, pd.DataFrame):
+        bad = [j for j, dtype in enumerate(X.dtypes) if not _can_be_taken(dtype)]
+        if bad:
+            X = X.copy(deep=False)
+            for j in bad:
+                X.isetitem(j, _plain(X.iloc[:, j]))
+    elif isinstance(X, pa.Table):
+        for j, kind in enumerate(X.schema.types):
+            if not _arrow_takes(kind):
+                X = X.set_column(j, X.schema.names[j], pa.array(X.column(j).to_pylist()))
+    return _safe_indexing(X, rows)
+
+
+def _can_be_taken(dtype) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.isnative
+    return not isinstance(dtype, pd.ArrowDtype) or _arrow_takes(dtype.pyarrow_dtype)
+
+
+def _arrow_takes(kind: pa.DataType) -> bool:
+    try:
+        pa.nulls(1, kind).take(pa.array([0]))
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _plain(series: pd.Series) -> pd.Series:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.astype(dtype.newbyteorder("="))
+    values = pa.array(series.array).to_pylist()
+    return pd.Series(np.fromiter(values, object, len(values)), index=series.index)
 
 
 def split_rows(target: np.ndarray, fraction: float, random_state):

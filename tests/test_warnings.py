@@ -76,6 +76,19 @@ def strings_that_are_no_ids_in_threads():
         FMClassifier(**QUICK).fit(times_as_text(1200), np.arange(1200) % 2)
 
 
+@case("had no value in fit and has some now")
+def values_of_a_column_without_any_in_fit():
+    X = pd.DataFrame({"promo": pd.Series([None] * 40, dtype=object), "price": range(40)})
+    model = FMClassifier(**QUICK).fit(X, np.arange(40) % 2)
+    model.predict_proba(pd.DataFrame({"promo": ["spring"], "price": [1]}))
+
+
+@case("had no value in fit and has some now")
+def features_of_a_column_without_any_in_fit():
+    X = pd.DataFrame({"promo": pd.Series([None] * 40, dtype=object)})
+    FeatureEncoder().fit(X).transform(pd.DataFrame({"promo": [["a"]]}))
+
+
 @case("holds numbers where fit saw strings")
 def ids_of_another_type():
     ranker().predict_proba(pd.DataFrame({"user": range(100)}))

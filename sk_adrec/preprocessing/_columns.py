@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -14,13 +14,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .._validation import refuse_lazy, to_array
+from ._storage import (
+    N_HEAD,
+    Column,
+    all_missing,
+    is_list,
+    is_number,
+    is_string,
+    of_array,
+    of_arrow,
+    of_narwhals,
+    of_objects,
+    of_pandas,
+    used_categories,
+)
+
 NUMERIC, CATEGORICAL, SEQUENCE = "numeric", "categorical", "sequence"
 
-# A column as stored: numbers, bools or objects; categories; or Arrow data of any type.
-Column: TypeAlias = np.ndarray | pd.Categorical | pa.Array | pa.ChunkedArray
-
-_LIST_LIKE = (list, tuple, np.ndarray)
-_NUMBER_LIKE = (int, float, np.number, np.bool_, Decimal)
+LIST_LIKE = (list, tuple, np.ndarray)
+# Durations are numpy's signed integers, and complex numbers its numbers: neither is one here.
+_NUMBER_LIKE = (int, float, np.integer, np.floating, np.bool_, Decimal)
 # What pandas' infer_dtype says of an object column of one kind.
 _INFERRED_KIND = {
     "string": CATEGORICAL,
@@ -31,8 +45,9 @@ _INFERRED_KIND = {
     "decimal": NUMERIC,
     "empty": NUMERIC,
 }
-# Rows that are looked at before a whole object column is.
-_N_HEAD = 1000
+# What DataFrame.to_numpy would turn into objects category by category, whether it occurs or not,
+# round (integers of a list beside a null), or not survive (views of lists).
+_BY_COLUMN = (pd.CategoricalDtype, pd.ArrowDtype)
 _INFERRED_TIMES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 
 
@@ -60,11 +75,10 @@ class Table:
     def column(self, position: int) -> Column:
         """The column at a position, without copying where its storage allows."""
         if isinstance(self.data, np.ndarray):
-            column = self.data[:, position]
-            return column.astype(object) if column.dtype.kind == "U" else column
+            return of_array(self.data[:, position])
         if isinstance(self.data, pd.DataFrame):
-            return _pandas_column(self.data.iloc[:, position])
-        return self.data[:, position].to_arrow()
+            return of_pandas(self.data.iloc[:, position])
+        return of_narwhals(self.data[:, position])
 
     def describe(self, position: int) -> str:
         """The column's name and dtype, for messages."""
@@ -79,14 +93,14 @@ class Table:
     def columns_as_objects(self) -> Iterable[Sequence[Any]]:
         """The values of each column as Python objects: cheapest for a few rows."""
         if isinstance(self.data, np.ndarray):
-            return self.data.T.tolist()
+            # Times would become integers.
+            return list(self.data.T) if self.data.dtype.kind in "mM" else self.data.T.tolist()
         if isinstance(self.data, pd.DataFrame):
             if self.n_rows == 1:  # a third of the time of to_numpy
                 value = self.data.iat
                 return [(value[0, position],) for position in range(len(self.names))]
-            if any(isinstance(dtype, pd.CategoricalDtype) for dtype in self.data.dtypes):
-                # to_numpy would turn every category into an object, not only the few that occur.
-                return [_few(self.data.iloc[:, j].array) for j in range(len(self.names))]
+            if any(isinstance(dtype, _BY_COLUMN) for dtype in self.data.dtypes):
+                return [_few(self.data.iloc[:, j]) for j in range(len(self.names))]
             return self.data.to_numpy(dtype=object).T.tolist()
         return list(zip(*self.data.rows())) if self.n_rows else [()] * len(self.names)
 
@@ -96,12 +110,15 @@ def read_table(X: Any) -> Table:
 
     Raises
     ------
+    TypeError
+        If X is a lazy frame, whose rows are not there yet.
     ValueError
         If X is not two-dimensional, is complex, or two columns have one name.
     """
     if not isinstance(X, pd.DataFrame):
         frame = nw.from_native(X, eager_only=True, pass_through=True)
         if not isinstance(frame, nw.DataFrame):
+            refuse_lazy(X)
             return _read_array(X)
         return Table(_check_unique(frame.columns), len(frame), frame)
     names = X.columns.tolist()
@@ -120,7 +137,7 @@ def _check_unique(names: list[str]) -> list[str]:
 
 
 def _read_array(X: Any) -> Table:
-    array = np.asarray(X)
+    array = to_array(X)
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {array.ndim}D array instead (shape {array.shape}). "
@@ -132,42 +149,16 @@ def _read_array(X: Any) -> Table:
     return Table(list(range(array.shape[1])), len(array), array)
 
 
-def _pandas_column(series: pd.Series) -> Column:
+def _few(series: pd.Series) -> list[Any]:
+    if isinstance(series.dtype, pd.ArrowDtype):
+        values = of_pandas(series)
+        return values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
     values = series.array
-    if isinstance(values, pd.Categorical):
-        return values
-    dtype = series.dtype
-    if isinstance(dtype, np.dtype):
-        return series.to_numpy()
-    if isinstance(dtype, pd.SparseDtype):
-        return np.asarray(values)
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        return pa.array(values)  # as objects, a million take half a minute
-    if hasattr(values, "__arrow_array__") and not isinstance(
-        dtype, pd.PeriodDtype | pd.IntervalDtype
-    ):
-        return pa.array(values)
-    return np.asarray(values, dtype=object)
-
-
-def _few(values: Any) -> list[Any]:
     if not isinstance(values, pd.Categorical):
         return values.to_numpy(dtype=object).tolist()
     codes = values.codes
     found = iter(values.categories.take(codes[codes >= 0]).tolist())
     return [next(found) if code >= 0 else None for code in codes.tolist()]
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is a list of any layout."""
-    types = pa.types
-    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is a string of any layout."""
-    types = pa.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
 def kind_of(column: Column, where: str) -> str:
@@ -202,20 +193,9 @@ def kind_of(column: Column, where: str) -> str:
     raise unsupported(where, types.is_temporal(kind))
 
 
-def is_number(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is an integer, a float, a bool or a decimal."""
-    types = pa.types
-    return (
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_boolean(kind)
-        or types.is_decimal(kind)
-    )
-
-
 def _object_kind(column: np.ndarray, where: str) -> str:
     # One string makes a column categorical; whatever else it holds is looked at when it is encoded.
-    inferred = pd.api.types.infer_dtype(column[:_N_HEAD], skipna=True)
+    inferred = pd.api.types.infer_dtype(column[:N_HEAD], skipna=True)
     if inferred != "string":
         inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred in _INFERRED_KIND:
@@ -223,14 +203,18 @@ def _object_kind(column: np.ndarray, where: str) -> str:
     if inferred in _INFERRED_TIMES:
         raise unsupported(where, is_time=True)
     types = set(map(type, column[~pd.isna(column)]))
-    if all(issubclass(t, _LIST_LIKE) for t in types):
+    if all(issubclass(t, LIST_LIKE) for t in types):
         return SEQUENCE
-    if all(issubclass(t, _NUMBER_LIKE) for t in types):
+    if all(map(_is_number_type, types)):
         return NUMERIC
     for t in types:
-        if not issubclass(t, (str, *_NUMBER_LIKE)):
+        if not (issubclass(t, str) or _is_number_type(t)):
             raise unsupported(where, is_time=False, found=t)
     return CATEGORICAL
+
+
+def _is_number_type(kind: type) -> bool:
+    return issubclass(kind, _NUMBER_LIKE) and not issubclass(kind, np.timedelta64)
 
 
 def unsupported(where: str, is_time: bool, found: type | None = None) -> TypeError:
@@ -250,24 +234,30 @@ def unsupported(where: str, is_time: bool, found: type | None = None) -> TypeErr
 def to_float(column: Column, where: str) -> np.ndarray:
     """Numbers as float64 with NaN for missing, shape (n_rows,); inf raises.
 
+    Categories that are numbers are numbers, and a column without any value is missing in every
+    row, whatever its dtype.
+
     Raises
     ------
     TypeError
         If the column does not hold numbers.
     ValueError
-        If it holds infinity.
+        If it holds infinity, or an integer beyond the floats.
     """
+    if all_missing(column):
+        return np.full(len(column), np.nan)
+    if isinstance(column, pd.Categorical):
+        codes, categories = used_categories(column)
+        # Code -1 reads the last entry.
+        return np.append(to_float(of_pandas(categories), where), np.nan)[codes]
+    if not isinstance(column, np.ndarray) and pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
     if kind_of(column, where) != NUMERIC:
         raise TypeError(
             f"{where} was numeric in fit and is not numeric now. Convert it with "
             "pandas.to_numeric, or fit on a column of the same dtype."
         )
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind == "O":
-            column = np.where(pd.isna(column), np.nan, column)
-        values = column.astype(np.float64, copy=False)
-    else:
-        values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    values = _numbers(column, where)
     # A finite sum proves that all is finite; the costlier test runs only where it is not.
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum()
@@ -279,6 +269,20 @@ def to_float(column: Column, where: str) -> np.ndarray:
     return values
 
 
+def _numbers(column: Any, where: str) -> np.ndarray:
+    if not isinstance(column, np.ndarray):
+        return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if column.dtype.kind == "O":
+        column = np.where(pd.isna(column), np.nan, column)
+    try:
+        return column.astype(np.float64, copy=False)
+    except OverflowError as error:
+        raise ValueError(
+            f"{where} holds an integer beyond the largest float, 1.8e308. If it is an id, name the "
+            "column in categorical_features; or replace the number."
+        ) from error
+
+
 def flatten(column: Column, where: str) -> tuple[np.ndarray, Column]:
     """A list column as the length of each row, shape (n_rows,), int64, and all entries in order.
 
@@ -287,38 +291,44 @@ def flatten(column: Column, where: str) -> tuple[np.ndarray, Column]:
     TypeError
         If the column holds something other than lists and missing values.
     """
+    if all_missing(column):
+        return np.zeros(len(column), dtype=np.int64), np.empty(0)
+    if isinstance(column, pd.Categorical):
+        column = np.asarray(column, dtype=object)
     if isinstance(column, np.ndarray):
         column = _object_lists(column, where)
         if isinstance(column, tuple):
             return column
+    return _arrow_lists(column, where)
+
+
+def _arrow_lists(column: Any, where: str) -> tuple[np.ndarray, Column]:
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if not isinstance(column, pd.Categorical) and pa.types.is_null(column.type):
-        return np.zeros(len(column), dtype=np.int64), np.empty(0)
-    if isinstance(column, pd.Categorical) or not is_list(column.type):
+    if not is_list(column.type):
         raise _not_lists(where)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
-    return lengths, pc.list_flatten(column)
+    return lengths, of_arrow(pc.list_flatten(column))
 
 
 def _object_lists(column: np.ndarray, where: str) -> pa.Array | tuple[np.ndarray, np.ndarray]:
-    missing = pd.isna(column)
-    if missing.all():
-        return pa.nulls(len(column))
     if column.dtype.kind != "O" or kind_of(column, where) != SEQUENCE:
         raise _not_lists(where)
     try:
         return pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
-        # Entries of several types, or arrays of days: Arrow has no name for them, a list of
-        # objects has.
+    except (pa.ArrowException, TypeError, OverflowError, UnicodeError):
+        # Entries of several types, beyond 64 bits or no UTF-8, or arrays of days: Arrow has no
+        # name for them, a list of objects has.
         lists = column.copy()
-        for row in np.flatnonzero(missing):
+        for row in np.flatnonzero(pd.isna(column)):
             lists[row] = ()
-        lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-        entries = np.empty(int(lengths.sum()), dtype=object)
-        entries[:] = list(chain.from_iterable(lists))
-        return lengths, entries
+        try:
+            lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+        except TypeError as error:
+            raise unsupported(where, is_time=False, found=np.ndarray) from error
+        return lengths, of_objects(list(chain.from_iterable(lists)))
 
 
 def _not_lists(where: str) -> TypeError:

@@ -12,7 +12,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ._columns import Column, is_number, is_string, unsupported
+from ._columns import unsupported
+from ._storage import (
+    Column,
+    all_missing,
+    is_number,
+    is_string,
+    of_arrow,
+    of_pandas,
+    used_categories,
+    used_values,
+)
 
 # Ids in canonical form: strings (Arrow), integers (int64), or Python str, int and float mixed
 # (object). Two ids are the same where Python's == says so: 5, 5.0 and True + 4 are one id.
@@ -69,25 +79,33 @@ def factorize(column: Column, where: str) -> Factorized:
         if column.dtype.kind == "f":
             return _factorize_floats(column.astype(np.float64, copy=False), where)
         if column.dtype.kind not in "biu":
-            raise unsupported(where, column.dtype.kind in "mM")
+            return _nothing(column, where, column.dtype.kind in "mM")
         column = pa.array(np.ascontiguousarray(column))
     return _factorize_arrow(column, where)
 
 
+def _nothing(column: Column, where: str, is_time: bool) -> Factorized:
+    """Missing in every row, of a type that has no meaning here; raises where it holds a value."""
+    if not all_missing(column):
+        raise unsupported(where, is_time)
+    return Factorized(np.full(len(column), -1, dtype=np.int32), np.empty(0, dtype=np.int64))
+
+
 def _factorize_arrow(column: pa.Array | pa.ChunkedArray, where: str) -> Factorized:
     kind = column.type
-    if pa.types.is_null(kind):
-        return Factorized(np.full(len(column), -1, dtype=np.int32), np.empty(0, dtype=np.int64))
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_floating(kind):
         floats = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
         return _factorize_floats(floats, where)
+    if pa.types.is_decimal(kind):
+        # Not through floats: ids of 38 digits are exact.
+        return _factorize_objects(np.asarray(column.to_pylist(), dtype=object), where)
     if pa.types.is_dictionary(kind):
         encoded = _one_chunk(column)
-        return _compose(_indices(encoded), factorize(encoded.dictionary, where))
-    if pa.types.is_string_view(kind):
-        column = pc.cast(column, pa.large_string())
-    elif not (is_string(kind) or is_number(kind)):
-        raise unsupported(where, pa.types.is_temporal(kind))
+        codes, used = used_values(_indices(encoded), len(encoded.dictionary))
+        values = encoded.dictionary if used is None else encoded.dictionary.take(pa.array(used))
+        return _compose(codes, factorize(of_arrow(values), where))
+    if not (is_string(kind) or is_number(kind)):
+        return _nothing(column, where, pa.types.is_temporal(kind))
     encoded = _one_chunk(column.dictionary_encode())
     if is_string(kind):
         return Factorized(_indices(encoded), encoded.dictionary.cast(pa.large_string()))
@@ -130,9 +148,9 @@ def _factorize_floats(column: np.ndarray, where: str) -> Factorized:
 def _factorize_objects(column: np.ndarray, where: str) -> Factorized:
     try:
         arrow = pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        arrow = None  # several types in one column
-    except UnicodeEncodeError:
+    except (pa.ArrowException, TypeError, OverflowError):
+        arrow = None  # several types in one column, or integers beyond 64 bits
+    except UnicodeError:
         arrow = None  # lone surrogates are no UTF-8
     if arrow is not None:
         kind = arrow.type
@@ -146,20 +164,15 @@ def _factorize_objects(column: np.ndarray, where: str) -> Factorized:
 
 
 def _factorize_categorical(column: pd.Categorical, where: str) -> Factorized:
-    codes, categories = column.codes, column.categories
-    if len(codes) < len(categories):
-        # Few rows of a column with many categories: look only at those that occur.
-        codes, used = pd.factorize(np.where(codes < 0, np.nan, codes))
-        categories = categories.take(used.astype(np.intp))
-    return _compose(codes, _factorize_categories(categories, where))
-
-
-def _factorize_categories(categories: pd.Index, where: str) -> Factorized:
-    if isinstance(categories.dtype, pd.StringDtype) or hasattr(categories.array, "_pa_array"):
-        return _factorize_arrow(pa.array(categories.array), where)
-    if categories.dtype.kind in "biuf" and isinstance(categories.dtype, np.dtype):
-        return factorize(categories.to_numpy(), where)
-    return _canonical(categories.tolist(), where, any_type=True)
+    codes, categories = used_categories(column)
+    values = of_pandas(categories)
+    if isinstance(values, np.ndarray):
+        is_typed = values.dtype.kind in "biuf"
+    else:
+        is_typed = is_string(values.type) or is_number(values.type)
+    if is_typed:
+        return _compose(codes, factorize(values, where))
+    return _compose(codes, _canonical(categories.tolist(), where, any_type=True))
 
 
 def _compose(codes: np.ndarray, inner: Factorized) -> Factorized:
@@ -187,14 +200,16 @@ def _is_missing(value: Any) -> bool:
         value is None
         or value is pd.NA
         or value is pd.NaT
-        or (isinstance(value, float | np.floating) and value != value)
+        or (isinstance(value, float | np.floating | Decimal) and value != value)
     )
 
 
 def _identity(value: Any, where: str, any_type: bool) -> str | int | float:
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, bool | int | np.integer | np.bool_):
+    if isinstance(value, bool | int | np.integer | np.bool_) and not isinstance(
+        value, np.timedelta64
+    ):
         return int(value)
     if isinstance(value, float | np.floating | Decimal):
         if abs(value) == float("inf"):

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from .._state import stored
-from ._columns import Column, flatten, to_float
+from ._columns import flatten, to_float
 from ._factorize import Factorized, factorize
 from ._moments import Moments
-from ._vocabulary import FIRST_KNOWN, MISSING, UNKNOWN, UNKNOWN_CATEGORY, Vocabulary
+from ._storage import Column
+from ._vocabulary import MISSING, UNKNOWN, UNKNOWN_CATEGORY, Vocabulary
 
 # Landmarks of the empirical distribution for numeric="quantile": a step of 0.1 %.
 _N_QUANTILES = 1001
@@ -23,13 +26,29 @@ class FeatureColumn(Protocol):
     """Fitted state of one column."""
 
     def transform(self, column: Column, where: str) -> Any:
-        """The column as float64 ndarray, `pandas.Categorical`, or (lists) unchanged."""
+        """The column as float64 ndarray, `pandas.Categorical` of text, or (lists) as it is."""
+
+    def unknown(self, has_value: np.ndarray) -> Any:
+        """The same for values of which nothing is known, given which rows have one."""
+
+
+def categories(texts: Any) -> pd.CategoricalDtype:
+    """Categories of text: of integers, files and Polars would make numbers."""
+    try:
+        return pd.CategoricalDtype(texts)
+    except UnicodeError:  # lone surrogates
+        return pd.CategoricalDtype(pd.Index(texts, dtype=object))
+
+
+def numbered(n: int) -> pd.CategoricalDtype:
+    """The categories "0" to "n - 1"."""
+    return categories(pd.Index(pc.cast(pa.array(np.arange(n)), pa.string()).to_numpy(False)))
 
 
 @stored
 @dataclass
 class Known:
-    """Frequent ids are categories, NaN is missing, all others are "<unknown>"."""
+    """Frequent ids are categories, by their text; NaN is missing, all others are "<unknown>"."""
 
     vocabulary: Vocabulary
 
@@ -61,19 +80,29 @@ class Known:
         return cls(vocabulary)
 
     @cached_property
-    def dtype(self) -> pd.CategoricalDtype:
-        """Known ids in the order of their codes, then "<unknown>"; in no file."""
-        return pd.CategoricalDtype([*self.vocabulary.values.tolist(), UNKNOWN_CATEGORY])
+    def _written(self) -> tuple[pd.CategoricalDtype, np.ndarray]:
+        """Known ids in the order of their codes, then "<unknown>", and the category of each code.
+
+        Of a column of both, 5 and "5" are one category. In no file.
+        """
+        texts = [*map(str, self.vocabulary.values.tolist()), UNKNOWN_CATEGORY]
+        position = {text: k for k, text in enumerate(dict.fromkeys(texts))}
+        ids = [position[text] for text in texts]
+        return categories(list(position)), np.array([-1, ids[-1], *ids[:-1]])
 
     def transform(self, column: Column, where: str) -> pd.Categorical:
         """The column as categories."""
         factorized = factorize(column, where)
         self.vocabulary.warn_of_other_type(factorized, where)
-        codes = self.vocabulary.encode(factorized)
-        categories = codes - FIRST_KNOWN
-        categories[codes == UNKNOWN] = self.vocabulary.n_codes - FIRST_KNOWN
-        categories[codes == MISSING] = -1
-        return pd.Categorical.from_codes(categories, dtype=self.dtype)
+        return self._write(self.vocabulary.encode(factorized))
+
+    def unknown(self, has_value: np.ndarray) -> pd.Categorical:
+        """ "<unknown>" where there is a value."""
+        return self._write(np.where(has_value, UNKNOWN, MISSING))
+
+    def _write(self, codes: np.ndarray) -> pd.Categorical:
+        dtype, category = self._written
+        return pd.Categorical.from_codes(category[codes], dtype=dtype)
 
 
 @stored
@@ -87,8 +116,15 @@ class Buckets:
         """The column as bucket numbers."""
         factorized = factorize(column, where)
         buckets = np.append(hash_ids(factorized, self.n_buckets), -1)
-        dtype = pd.CategoricalDtype(pd.RangeIndex(self.n_buckets))
-        return pd.Categorical.from_codes(buckets[factorized.codes], dtype=dtype)
+        return pd.Categorical.from_codes(buckets[factorized.codes], dtype=self._dtype)
+
+    def unknown(self, has_value: np.ndarray) -> pd.Categorical:
+        """Missing: there is no bucket for what is unknown."""
+        return pd.Categorical.from_codes(np.full(len(has_value), -1), dtype=self._dtype)
+
+    @cached_property
+    def _dtype(self) -> pd.CategoricalDtype:
+        return numbered(self.n_buckets)
 
 
 def hash_ids(factorized: Factorized, n_buckets: int) -> np.ndarray:
@@ -98,7 +134,11 @@ def hash_ids(factorized: Factorized, n_buckets: int) -> np.ndarray:
     texts = np.empty(len(items), dtype=object)
     texts[:] = [str(item) for item in items]
     # SipHash with pandas' documented, fixed key: the same in every process, on every platform.
-    hashed = pd.util.hash_array(texts, categorize=False)
+    try:
+        hashed = pd.util.hash_array(texts, categorize=False)
+    except UnicodeError:  # lone surrogates
+        texts[:] = [text.encode("utf-8", "backslashreplace").decode() for text in texts]
+        hashed = pd.util.hash_array(texts, categorize=False)
     return (hashed % np.uint64(n_buckets)).astype(np.int64)
 
 
@@ -125,6 +165,15 @@ class Number:
             return np.copysign(np.log1p(np.abs(values)), values)
         return values
 
+    @property
+    def takes_any_number(self) -> bool:
+        """Whether nothing had to be learned of the numbers."""
+        return self.moments is None
+
+    def unknown(self, has_value: np.ndarray) -> np.ndarray:
+        """In standard units the mean, else missing."""
+        return np.where(has_value & (self.moments is not None), 0.0, np.nan)
+
 
 @stored
 @dataclass
@@ -145,10 +194,11 @@ class Ranks:
 
     def transform(self, column: Column, where: str) -> np.ndarray:
         """The column as float64 in [0, 1], NaN = missing."""
-        values = to_float(column, where)
-        if not len(self.landmarks):
-            return np.where(np.isnan(values), np.nan, 0.5)
-        return np.interp(values, self.landmarks, self.ranks)
+        return np.interp(to_float(column, where), self.landmarks, self.ranks)
+
+    def unknown(self, has_value: np.ndarray) -> np.ndarray:
+        """The middle."""
+        return np.where(has_value, 0.5, np.nan)
 
 
 @stored
@@ -169,8 +219,15 @@ class Bins:
         values = to_float(column, where)
         bins = np.searchsorted(self.edges, values, side="left")
         bins[np.isnan(values)] = -1
-        dtype = pd.CategoricalDtype(pd.RangeIndex(len(self.edges) + 1))
-        return pd.Categorical.from_codes(bins, dtype=dtype)
+        return pd.Categorical.from_codes(bins, dtype=self._dtype)
+
+    def unknown(self, has_value: np.ndarray) -> pd.Categorical:
+        """The first bin, which is the only one where fit saw no value."""
+        return pd.Categorical.from_codes(np.where(has_value, 0, -1), dtype=self._dtype)
+
+    @cached_property
+    def _dtype(self) -> pd.CategoricalDtype:
+        return numbered(len(self.edges) + 1)
 
 
 @stored
@@ -182,6 +239,10 @@ class Lists:
         """The column itself; raises TypeError where it holds no lists."""
         flatten(column, where)
         return column
+
+    def unknown(self, has_value: np.ndarray) -> pa.Array:
+        """No list."""
+        return pa.nulls(len(has_value), pa.list_(pa.string()))
 
 
 def _quantiles(

@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._hyperparameters import KW_ONLY, hyperparameters
 from .._state import FileState
 from .._validation import unchanged_on_error
-from ._columns import CATEGORICAL, NUMERIC, Column, Table, read_table, to_float
+from .._warnings import warn
+from ._columns import CATEGORICAL, NUMERIC, Table, kind_of, read_table, to_float
 from ._feature_columns import (
     Bins,
     Buckets,
@@ -28,6 +29,8 @@ from ._feature_columns import (
     Ranks,
 )
 from ._schema import specify
+from ._storage import Column
+from ._unseen import doubt_of_unseen, unreadable
 
 _NUMERIC_WAYS = ("passthrough", "standardize", "log", "quantile", "bins")
 
@@ -86,9 +89,19 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, FileState, BaseEsti
     ``set_output(transform="pandas")`` gives float64, ``category`` and list columns, and is
     what this library's estimators read best. LightGBM reads it too, but takes no lists: drop
     list columns first. The default output is a float64 array if
-    all columns are floats, else an object array, in which a category that is a number is
-    written as text: an object array has no dtypes to tell an id from a number. Polars output
-    writes all categories as text too, since its categories are strings.
+    all columns are floats, else an object array.
+
+    Categories are text in every output, those of integer ids, buckets and bins too: an object array
+    and Polars have no categories that are numbers, and Parquet would read them back as numbers. A
+    list column that shares its ids with such a column must hold text as well.
+
+    Frames can be stored in Parquet and Feather. Where they have list columns of Arrow, pandas reads
+    them back by ``pandas.read_parquet(path, dtype_backend="pyarrow")``; without it, pandas does not
+    know the type of lists.
+
+    A column of which `fit` saw no value has no type yet. Later it takes strings, lists and numbers
+    as unknown, with one warning: ``"<unknown>"`` in a column of ids, the middle in one of numbers
+    that are standardised, ranked or binned, else missing.
 
     Examples
     --------
@@ -144,7 +157,7 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, FileState, BaseEsti
         table = self._read(X, reset=True)
         weight = _check_weight(sample_weight, table.n_rows)
         columns = [table.column(position) for position in range(len(table.names))]
-        specs = specify(table, columns, self.categorical_features, {})
+        specs = specify(table, columns, self.categorical_features, {}, weight)
         fitted = [
             self._fit_column(spec.kind, column, table.describe(position), weight)
             for position, (spec, column) in enumerate(zip(specs, columns))
@@ -174,14 +187,33 @@ class FeatureEncoder(OneToOneFeatureMixin, TransformerMixin, FileState, BaseEsti
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        columns: list[Any] = []
-        for position, fitted in enumerate(self._fitted):
-            columns.append(fitted.transform(table.column(position), table.describe(position)))
+        given = [table.column(position) for position in range(len(self._fitted))]
+        unread = self._unreadable(table, given)
+        columns = [
+            fitted.unknown(unread[position])
+            if position in unread
+            else fitted.transform(given[position], table.describe(position))
+            for position, fitted in enumerate(self._fitted)
+        ]
+        if (doubt := doubt_of_unseen(table, unread)) is not None:
+            warn(doubt)
         output = getattr(self, "_sklearn_output_config", {}).get("transform")
         output = output or get_config()["transform_output"]
         if output == "pandas":
             return _to_pandas(columns, X, table.n_rows)
-        return _to_polars(columns) if output == "polars" else _to_array(columns, table.n_rows)
+        if output == "polars":
+            where = [table.describe(position) for position in range(len(columns))]
+            return _to_polars(columns, where)
+        return _to_array(columns, table.n_rows)
+
+    def _unreadable(self, table: Table, columns: list[Column]) -> dict[int, np.ndarray]:
+        """As `unreadable`, but numbers are read where nothing had to be learned of them."""
+        return {
+            position: has_value
+            for position, has_value in unreadable(table, columns, self.columns_).items()
+            if not getattr(self._fitted[position], "takes_any_number", False)
+            or kind_of(columns[position], table.describe(position)) != NUMERIC
+        }
 
     def _check_parameters(self) -> None:
         if self.numeric not in _NUMERIC_WAYS:
@@ -277,7 +309,7 @@ def _to_array(columns: list[Any], n_rows: int) -> np.ndarray:
     out = np.empty((n_rows, len(columns)), dtype=object)
     for position, column in enumerate(columns):
         if isinstance(column, pd.Categorical):
-            texts = np.array([*map(str, column.categories), np.nan], dtype=object)
+            texts = np.array([*column.categories, np.nan], dtype=object)
             out[:, position] = texts[column.codes]
         elif isinstance(column, np.ndarray):
             out[:, position] = column
@@ -288,23 +320,38 @@ def _to_array(columns: list[Any], n_rows: int) -> np.ndarray:
     return out
 
 
-def _to_polars(columns: list[Any]) -> Any:
+def _to_polars(columns: list[Any], where: list[str]) -> Any:
     import polars as pl
 
     series = []
     for position, column in enumerate(columns):
         name = str(position)
-        if isinstance(column, pd.Categorical):
-            texts = [str(category) for category in column.categories]
-            categories = pl.Series(name, texts, dtype=pl.Enum(texts))
-            codes = pa.array(column.codes.astype(np.uint32), mask=column.codes < 0)
-            series.append(categories.gather(pl.Series(codes)))
-        elif _is_floats(column):
-            series.append(pl.Series(name, column))
-        else:
-            arrow = pa.array(column, from_pandas=True) if isinstance(column, np.ndarray) else column
-            series.append(pl.Series(name, arrow))
+        try:
+            if isinstance(column, pd.Categorical):
+                texts = column.categories.tolist()
+                categories = pl.Series(name, texts, dtype=pl.Enum(texts))
+                codes = pa.array(column.codes.astype(np.uint32), mask=column.codes < 0)
+                series.append(categories.gather(pl.Series(codes)))
+            elif _is_floats(column):
+                series.append(pl.Series(name, column))
+            else:
+                series.append(pl.Series(name, _lists_to_arrow(column)))
+        except (pa.ArrowException, OverflowError, UnicodeError, TypeError) as error:
+            raise TypeError(
+                f"{where[position]} holds what Polars has no type for: lists of text and numbers, "
+                "integers beyond 64 bits, or text with lone surrogates. Convert the column, or "
+                "call set_output(transform='pandas')."
+            ) from error
     return pl.DataFrame(series)
+
+
+def _lists_to_arrow(column: Column) -> Any:
+    if not isinstance(column, np.ndarray):
+        return column
+    try:
+        return pa.array(column, from_pandas=True)
+    except OverflowError:  # hashes, perhaps
+        return pa.array(column, pa.list_(pa.uint64()), from_pandas=True)
 
 
 def _is_floats(column: Any) -> bool:

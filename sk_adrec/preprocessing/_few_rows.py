@@ -1,7 +1,9 @@
 """Encoding of a few rows: one dictionary look-up a value, in the time of a request.
 
-Whatever is out of the ordinary (an unexpected type, infinity) is left to the vectorised encoder,
-which knows the right answer or the right error.
+Only quicker, never of another meaning: a value is taken here if its very type is listed below.
+Whatever else comes (a subclass, a Decimal that equals an id, infinity) is left to the vectorised
+encoder, which knows the right answer or the right error. Both look at values, not at the dtype that
+stores them: what a dtype alone would tell (a column of categories, of dates) must not matter there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ._columns import Table
 from ._encoded import Encoded, Ragged
@@ -19,7 +22,10 @@ from ._moments import Moments
 from ._schema import ColumnSpec, Name
 from ._vocabulary import MISSING, UNKNOWN, Vocabulary
 
-_NUMBERS = (int, float, np.number, np.bool_)
+_NUMBERS = frozenset({int, float, bool, np.bool_, *(np.dtype(c).type for c in "bBhHiIlLqQefd")})
+_TEXTS = frozenset({str, np.str_})
+_IDS = _NUMBERS | _TEXTS
+_LISTS = frozenset({list, tuple, np.ndarray})
 
 
 class _NotOrdinaryError(Exception):
@@ -35,14 +41,18 @@ def encode_few_rows(
     dtype: str,
 ) -> Encoded | None:
     """Encode a table of few rows as a fitted `LogEncoder` with these parts does, or return None."""
-    columns = list(table.columns_as_objects())
+    try:
+        columns = list(table.columns_as_objects())
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return None  # pandas has no objects for some of Arrow's layouts
     floats: list[np.ndarray] = []
     codes: list[list[int]] = []
     sequences: dict[Any, Ragged] = {}
     try:
         for spec, column in zip(specs, columns):
             if spec.vocabulary is None:
-                floats.append(np.array([_number(value) for value in column], dtype=np.float64))
+                number = _number if spec.seen else _no_number
+                floats.append(np.array([number(value) for value in column], dtype=np.float64))
                 continue
             code = _coder(vocabularies[spec.vocabulary])
             if spec.kind == "categorical":
@@ -59,21 +69,28 @@ def encode_few_rows(
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, _NUMBERS):
+    if type(value) in _NUMBERS:
         number = float(value)
         if isfinite(number) or number != number:
             return number
-        raise _NotOrdinaryError
-    if value is None or value is pd.NA:
+    elif value is None or value is pd.NA:
         return np.nan
     raise _NotOrdinaryError
+
+
+def _no_number(value: Any) -> float:
+    """For a column without any number in fit: a value is none of this module's business."""
+    number = _number(value)
+    if number == number:
+        raise _NotOrdinaryError
+    return number
 
 
 def _coder(vocabulary: Vocabulary) -> Callable[[Any], int]:
     find = vocabulary.table.get
 
     def code(value: Any) -> int:
-        found = find(value)
+        found = find(value) if type(value) in _IDS else None
         return _rare(value, vocabulary) if found is None else found
 
     return code
@@ -83,12 +100,12 @@ def _rare(value: Any, vocabulary: Vocabulary) -> int:
     """Code of a value that is not known: missing, unknown, or none of this module's business."""
     if value is None or value is pd.NA:
         return MISSING
-    if isinstance(value, _NUMBERS):
+    if type(value) in _NUMBERS:
         if value != value:
             return MISSING
         if isfinite(value) and vocabulary.holds_type("number"):
             return UNKNOWN
-    elif isinstance(value, str) and vocabulary.holds_type("string"):
+    elif type(value) in _TEXTS and vocabulary.holds_type("string"):
         return UNKNOWN
     raise _NotOrdinaryError
 
@@ -97,10 +114,10 @@ def _ragged(column: Sequence[Any], code: Callable[[Any], int], max_len: int | No
     values: list[int] = []
     offsets = [0]
     for cell in column:
-        if isinstance(cell, np.ndarray) and cell.dtype.kind == "f":
-            # pandas gives an Arrow list of integers with a null as floats: ids may be rounded.
-            raise _NotOrdinaryError
-        if isinstance(cell, list | tuple | np.ndarray):
+        if type(cell) in _LISTS:
+            if isinstance(cell, np.ndarray) and cell.dtype.kind == "f":
+                # pandas gives an Arrow list of integers with a null as floats: ids may be rounded.
+                raise _NotOrdinaryError
             entries = [found for found in map(code, cell) if found != MISSING]
             values += entries if max_len is None else entries[max(0, len(entries) - max_len) :]
         elif not (cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell)):

@@ -135,6 +135,12 @@ class HistoryEncoder(TransformerMixin, FileState, BaseEstimator):
     After `fit`, `attributes`, `counts` and `distinct` stay what they were until the next; the other
     parameters act on `transform` at once.
 
+    In pandas the lists are Arrow's, which round no integer beside a null. Such a frame can be
+    written to Parquet and Feather; read it back by Polars or by
+    ``pandas.read_parquet(path, dtype_backend="pyarrow")``: without `dtype_backend`, pandas does not
+    know the type of lists. Where a frame of Polars becomes one of pandas, integers with missing
+    values are ``Int64``.
+
     The fitted encoder holds the events themselves: 12 bytes each and 4 per attribute in a file,
     about four times that in memory.
 

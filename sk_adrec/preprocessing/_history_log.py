@@ -202,14 +202,19 @@ class PastCounts:
 
 def _arrow(name: str, vocabulary: Vocabulary) -> pa.Array:
     """The ids in the order of their codes, as one Arrow type."""
+    ids = vocabulary.values
     try:
-        values = pa.array(vocabulary.values)
+        try:
+            values = pa.array(ids)
+        except OverflowError:  # hashes, perhaps
+            values = pa.array(ids, pa.uint64())
         # 32-bit offsets would bound the text of a column to 2 GB.
         return values.cast(pa.large_string()) if pa.types.is_string(values.type) else values
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
         raise TypeError(
             f"Attribute {name!r} of events must hold ids of one type to be listed, but holds text "
-            f"and numbers, or integers above 2**63. Convert it: events[{name!r}].astype(str)."
+            "and numbers, integers that no type of 64 bits holds together, or text with lone "
+            f"surrogates. Convert it: events[{name!r}].astype(str)."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -10,11 +11,21 @@ import pandas as pd
 import pyarrow as pa
 
 from .._validation import is_frame
-from ._columns import NUMERIC, Column, Table, kind_of, read_table, to_float
+from ._columns import NUMERIC, Table, kind_of, read_table, to_float
 from ._factorize import Factorized, factorize
 from ._history_times import NOTHING, Times, to_times
 from ._schema import hint
+from ._storage import Column, is_list, of_narwhals
 from ._vocabulary import Vocabulary, kind_of_values
+
+# Integers and bools beside missing values: as numpy's they would be floats and objects.
+_NULLABLE = {
+    pa.bool_(): pd.BooleanDtype(),
+    **{
+        getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")()
+        for name in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+    },
+}
 
 
 def read_frame(data: Any, what: str) -> Table:
@@ -121,7 +132,7 @@ def assemble(
     """
     frame = table.data
     if output == "pandas" and not isinstance(frame, pd.DataFrame):
-        frame = frame.to_pandas()
+        frame = _to_pandas(frame)
     if isinstance(frame, pd.DataFrame):
         columns = {
             name: values
@@ -130,12 +141,60 @@ def assemble(
             for name, values in new.items()
         }
         frame = frame.drop(columns=drop).assign(**columns)
-        if output != "polars":
-            return frame
-        import polars as pl
-
-        return pl.from_pandas(frame)
+        return _to_polars(frame) if output == "polars" else frame
     if output == "polars":
         frame = nw.from_native(frame.to_polars(), eager_only=True)
     added = nw.from_arrow(pa.table(new), backend=frame.implementation)
     return frame.drop(drop).with_columns(*added.iter_columns()).to_native()
+
+
+def _to_pandas(frame: nw.DataFrame) -> pd.DataFrame:
+    """A frame as pandas, missing values and lists without a detour over floats."""
+    columns = {}
+    for name in frame.columns:
+        column = of_narwhals(frame[name])
+        if isinstance(column, np.ndarray):
+            columns[name] = pd.Series(column)
+            continue
+        assert not isinstance(column, pd.Categorical)
+        kind = column.type
+        if is_list(kind):
+            columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(column))
+        elif column.null_count and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
+        else:
+            columns[name] = frame[name].to_pandas()
+    return pd.DataFrame(columns)
+
+
+def _to_polars(frame: pd.DataFrame) -> Any:
+    import polars as pl
+
+    errors = (
+        pa.ArrowException,
+        pl.exceptions.PolarsError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    )
+
+    def convert(name: str) -> Any:
+        column = frame[name]
+        try:
+            return pl.from_pandas(column)
+        except errors as error:
+            if pd.api.types.infer_dtype(column, skipna=True) == "integer":
+                values = [None if missing else int(v) for v, missing in zip(column, column.isna())]
+                for dtype in (pl.UInt64, pl.Int128):
+                    with contextlib.suppress(*errors):
+                        return pl.Series(name, values, dtype=dtype)
+            raise TypeError(
+                f"Column {name!r} (dtype {column.dtype}) of X holds what Polars has no type for, "
+                "such as text beside numbers. Convert or drop it, or call "
+                "set_output(transform='pandas')."
+            ) from error
+
+    try:
+        return pl.from_pandas(frame)
+    except errors:
+        return pl.DataFrame([convert(name) for name in frame.columns])

@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -26,8 +27,11 @@ from ._columns import (
 from ._encoded import Encoded, Ragged, Schema
 from ._factorize import Factorized, factorize
 from ._few_rows import encode_few_rows
+from ._lists import to_events, to_ragged
 from ._moments import Moments
 from ._schema import Name, hint, specify
+from ._storage import has_values
+from ._unseen import codes_of_unreadable, doubt_of_unseen, unreadable
 from ._vocabulary import UNKNOWN, Vocabulary, concatenate, kind_of_values
 
 # Frames up to this many rows go through Python dictionaries, one value at a time.
@@ -140,7 +144,7 @@ class LogEncoder:
         table = read_table(X)
         columns = [table.column(position) for position in range(len(table.names))]
         self.columns_ = specify(
-            table, columns, self.categorical_features, self.share_vocabulary or {}
+            table, columns, self.categorical_features, self.share_vocabulary or {}, sample_weight
         )
         self._index_columns()
         self.vocabularies_ = {
@@ -148,7 +152,7 @@ class LogEncoder:
             for spec in self.columns_
             if spec.vocabulary == spec.name
         }
-        floats = [to_float(columns[j], table.describe(j)) for j in self._numeric]
+        floats = [self._to_float(table, columns, j) for j in self._numeric]
         self._moments = Moments.fit(floats, sample_weight)
         for j, scale in zip(self._numeric, self._moments.scales):
             if not np.isfinite(scale):
@@ -199,10 +203,18 @@ class LogEncoder:
         columns = [table.column(j) for j in range(len(self.columns_))]
         before = {name: copy(vocabulary) for name, vocabulary in self.vocabularies_.items()}
         try:
-            return self._encode(table, columns, sample_weight, Vocabulary.grow_counts)
+            encoded = self._encode(table, columns, sample_weight, Vocabulary.grow_counts)
         except BaseException:
             self.vocabularies_ = before
             raise
+        unread = unreadable(table, columns, self.columns_)
+        self.columns_ = [
+            replace(spec, seen=True)
+            if not spec.seen and j not in unread and has_values(column)
+            else spec
+            for j, (spec, column) in enumerate(zip(self.columns_, columns))
+        ]
+        return encoded
 
     def schema(self, prior: np.ndarray | None = None) -> Schema:
         """The columns of what a fitted encoder gives out; `prior` as that of `Schema`."""
@@ -273,6 +285,7 @@ class LogEncoder:
     ) -> Encoded:
         """Encode the columns; `learn` updates each vocabulary from its columns on the way."""
         categorical = np.empty((table.n_rows, len(self._categorical)), dtype=np.int32)
+        unread = unreadable(table, columns, self.columns_)
         events: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         # By column. Warned of below, since a thread's frames don't lead to the user's line.
         doubts: dict[int, str | None] = {}
@@ -280,41 +293,53 @@ class LogEncoder:
         def encode_numbers() -> np.ndarray:
             given = floats
             if given is None:
-                given = [to_float(columns[j], table.describe(j)) for j in self._numeric]
+                given = [self._to_float(table, columns, j) for j in self._numeric]
             return self._moments.standardise(given, table.n_rows, self.dtype)
 
         def encode_group(owner: Name) -> dict[Name, Ragged]:
             """All columns of one vocabulary: hash them, learn from all, then encode each."""
             vocabulary, sequences = self.vocabularies_[owner], {}
-            group = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
+            every = [j for j, spec in enumerate(self.columns_) if spec.vocabulary == owner]
+            group = [j for j in every if j not in unread]
             parts = [_split(columns[j], self.columns_[j].kind, table.describe(j)) for j in group]
-            for j, (factorized, _) in zip(group, parts):
-                doubts[j] = vocabulary.doubt_of_type(factorized, table.describe(j))
-            if learn is not None:
-                _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
             for j, (factorized, lengths) in zip(group, parts):
+                doubts[j] = vocabulary.doubt_of_type(factorized, table.describe(j))
                 if learn is Vocabulary.fit_counts and lengths is None and table.named:
                     doubts[j] = _doubt_of_ids(factorized.values, table.n_rows, table.describe(j))
-                codes = vocabulary.encode(factorized)
+            if learn is not None and group:
+                _learn(vocabulary, parts, sample_weight, learn, [self._names[j] for j in group])
+            coded = [(j, vocabulary.encode(ids), n) for j, (ids, n) in zip(group, parts)]
+            for j in every:
+                if j in unread:
+                    coded.append((j, *codes_of_unreadable(unread[j], self.columns_[j].kind)))
+            for j, codes, lengths in coded:
                 if lengths is None:
                     categorical[:, self._categorical.index(j)] = codes
                 elif j in self._parallel:
                     events[j] = codes, lengths
                 else:
-                    sequences[self._names[j]] = _to_ragged(codes, lengths, self.max_len)
+                    sequences[self._names[j]] = to_ragged(codes, lengths, self.max_len)
             return sequences
 
         tasks: list[Callable] = [encode_numbers]
         tasks += [lambda owner=owner: encode_group(owner) for owner in self.vocabularies_]
         numeric, *groups = _run(tasks, table.n_rows * len(columns))
+        if learn is not Vocabulary.fit_counts:
+            doubts[-1] = doubt_of_unseen(table, unread)
         for _, doubt in sorted(doubts.items()):
             if doubt is not None:
                 warn(doubt)
         sequences: dict[Any, Ragged] = dict(ChainMap(*groups))
         names = [self._names[j] for j in self._parallel]
-        sequences |= _to_events(names, [events[j] for j in self._parallel], self.max_len)
+        unseen = [not self.columns_[j].seen for j in self._parallel]
+        sequences |= to_events(names, [events[j] for j in self._parallel], unseen, self.max_len)
         in_order: dict[Any, Ragged] = {name: sequences[name] for name in self.sequence_names_}
         return self._raise_to_least(Encoded(numeric, categorical, in_order))
+
+    def _to_float(self, table: Table, columns: list[Column], position: int) -> np.ndarray:
+        if not self.columns_[position].seen:
+            return np.full(table.n_rows, np.nan)
+        return to_float(columns[position], table.describe(position))
 
     def _raise_to_least(self, encoded: Encoded) -> Encoded:
         if self._least_code is not None:
@@ -401,47 +426,6 @@ def _learn(
         )
     merged = factorize(concatenate([factorized.values for factorized, _ in parts]), "ids")
     learn(vocabulary, merged.values, merged.counts(np.concatenate(counts)))
-
-
-def _to_ragged(codes: np.ndarray, lengths: np.ndarray, max_len: int | None) -> Ragged:
-    """Drop missing entries (code 0), then all but the last `max_len` of each row."""
-    ends = np.cumsum(lengths)
-    if len(codes) and codes.min() == 0:
-        kept = np.append(0, np.cumsum(codes > 0))
-        starts = kept[ends - lengths]
-        ends = kept[ends]
-        lengths = ends - starts
-        codes = codes[codes > 0]
-    if max_len is not None and lengths.max(initial=0) > max_len:
-        starts = ends - np.minimum(lengths, max_len)
-        codes = codes[np.arange(len(codes)) >= np.repeat(starts, lengths)]
-        lengths = np.minimum(lengths, max_len)
-    return Ragged(codes, np.append(0, np.cumsum(lengths)).astype(np.int64))
-
-
-def _to_events(
-    names: list[Name], lists: list[tuple[np.ndarray, np.ndarray]], max_len: int | None
-) -> dict[Name, Ragged]:
-    """Lists whose entries are attributes of the same events, by name, entry by entry alike."""
-    if not lists:
-        return {}
-    (first, lengths), *others = lists
-    known = first > 0
-    for name, (codes, other) in zip(names[1:], others):
-        wrong = np.flatnonzero(lengths != other)
-        if len(wrong):
-            row = wrong[0]
-            raise ValueError(
-                f"{names[0]!r} and {name!r} describe the same events, so their lists must be "
-                f"equally long in each row, but row {row} has {lengths[row]} and {other[row]} "
-                "entries. Write None where an event misses an attribute; or leave one of the "
-                "columns out of share_vocabulary."
-            )
-        known |= codes > 0
-    return {
-        name: _to_ragged(np.where(known, np.maximum(codes, UNKNOWN), 0), lengths, max_len)
-        for name, (codes, _) in zip(names, lists)
-    }
 
 
 def _run(tasks: Iterable[Callable[[], Any]], n_values: int) -> list[Any]:

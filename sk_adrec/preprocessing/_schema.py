@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from .._state import stored
 from .._warnings import warn
-from ._columns import CATEGORICAL, NUMERIC, Column, Table, kind_of
+from ._columns import CATEGORICAL, NUMERIC, SEQUENCE, Table, kind_of
+from ._storage import Column, all_missing, has_values
 
 Name: TypeAlias = str | int
 
@@ -33,11 +34,15 @@ class ColumnSpec:
     kind : {"numeric", "categorical", "sequence"}
     vocabulary : str, int or None
         Key into ``vocabularies_``; None for numbers.
+    seen : bool
+        Whether fit saw a value. Where all were missing the column has its kind by its dtype, or by
+        the user's word, and holds a place; what type of values belongs there nobody knows yet.
     """
 
     name: Name
     kind: str
     vocabulary: Name | None = None
+    seen: bool = True
 
 
 def specify(
@@ -45,6 +50,7 @@ def specify(
     columns: list[Column],
     categorical_features: str | Iterable[Any],
     share_vocabulary: Mapping[Name, Name],
+    sample_weight: np.ndarray | None = None,
 ) -> list[ColumnSpec]:
     """Decide what each column is, by its dtype and the user's word.
 
@@ -57,6 +63,8 @@ def specify(
         Columns whose numbers are ids, besides those of strings and categories.
     share_vocabulary : mapping of name to name
         Column -> the column whose vocabulary it uses; all of them hold ids.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Rows of weight 0 show no value.
 
     Raises
     ------
@@ -70,18 +78,33 @@ def specify(
     owners = _owners(table, share_vocabulary)
     shared = [*owners, *owners.values()]
     declared |= find_columns(shared, table.names, "share_vocabulary")
+    rows = None
+    if sample_weight is not None and not sample_weight.all():
+        rows = np.flatnonzero(sample_weight)
     specs = []
     for position, column in enumerate(columns):
         name = names[position]
         kind = kind_of(column, table.describe(position))
+        seen = has_values(column, rows)
         if kind == NUMERIC and position not in declared:
             if table.named:
                 _warn_if_id(column, name)
-            specs.append(ColumnSpec(name, NUMERIC))
+            specs.append(ColumnSpec(name, NUMERIC, seen=seen))
         else:
-            kind = CATEGORICAL if kind == NUMERIC else kind
-            specs.append(ColumnSpec(name, kind, owners.get(name, name)))
+            if kind == NUMERIC:
+                # What shares the ids of another column and has no type yet is its history.
+                kind = SEQUENCE if name in owners and _is_untyped(column) else CATEGORICAL
+            specs.append(ColumnSpec(name, kind, owners.get(name, name), seen))
     return specs
+
+
+def _is_untyped(column: Column) -> bool:
+    """Whether neither the dtype nor any value says what the column is."""
+    if isinstance(column, pd.Categorical) or not all_missing(column):
+        return False
+    return (
+        column.dtype == object if isinstance(column, np.ndarray) else pa.types.is_null(column.type)
+    )
 
 
 def refuse_ids_in_sparse(

@@ -61,8 +61,12 @@ class Vocabulary:
 
     def __init__(self, *, min_frequency: int | float = 1) -> None:
         self.min_frequency = min_frequency
-        self._known: Values = np.empty(0, dtype=np.int64)
+        self._set(np.empty(0, dtype=np.int64))
+
+    def _set(self, known: Values) -> None:
+        self._known = known
         self._table: dict[Any, int] | None = None
+        self._kind: str | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -92,7 +96,9 @@ class Vocabulary:
 
     def holds_type(self, kind: str) -> bool:
         """Whether ids of a kind ("string", "number") could be known."""
-        return {kind, kind_of_values(self._known)} != {"string", "number"}
+        if self._kind is None:
+            self._kind = kind_of_values(self._known)
+        return {kind, self._kind} != {"string", "number"}
 
     def doubt_of_type(self, ids: Factorized, where: str, holder: str = "fit") -> str | None:
         """What to warn of where none of the ids can be known, since they are of the other type.
@@ -141,16 +147,14 @@ class Vocabulary:
 
     def fit_counts(self, values: Values, counts: np.ndarray) -> Self:
         """As `fit`, from distinct canonical values and their total weights."""
-        self._known = _sort(_select(values, self._is_frequent(counts)))
-        self._table = None
+        self._set(_sort(_select(values, self._is_frequent(counts))))
         return self
 
     def grow_counts(self, values: Values, counts: np.ndarray) -> Self:
         """As `grow`, from distinct canonical values and their total weights."""
         new = self._is_frequent(counts) & (self.lookup(values) == UNKNOWN)
         if new.any():
-            self._known = concatenate([self._known, _sort(_select(values, new))])
-            self._table = None
+            self._set(concatenate([self._known, _sort(_select(values, new))]))
         return self
 
     def encode(self, factorized: Factorized) -> np.ndarray:
@@ -163,7 +167,7 @@ class Vocabulary:
         """Codes of distinct canonical values, shape (n_values,), int32."""
         few = len(values) < _FEW * len(self._known)
         alike = type(values) is type(self._known) and _dtype(values) == _dtype(self._known)
-        if few or not alike or kind_of_values(values) == "mixed":
+        if few or not alike or (isinstance(values, np.ndarray) and values.dtype == object):
             items = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
             codes = map(self.table.get, items, repeat(UNKNOWN))
             return np.fromiter(codes, dtype=np.int32, count=len(items))
@@ -176,9 +180,9 @@ class Vocabulary:
         other = type(self)(min_frequency=self.min_frequency)
         known = self._known
         if order is None:
-            other._known = _sort(known)
+            other._set(_sort(known))
         else:
-            other._known = known[order] if isinstance(known, np.ndarray) else known.take(order)
+            other._set(known[order] if isinstance(known, np.ndarray) else known.take(order))
         return other
 
     def translate(self, other: Vocabulary) -> np.ndarray:
@@ -222,7 +226,7 @@ class Vocabulary:
         """The vocabulary that `to_state` described."""
         self = cls(min_frequency=state["min_frequency"])
         if "integers" in state:
-            self._known = state["integers"]
+            self._set(state["integers"])
             return self
         raw = state["bytes"].tobytes()
         ends = np.cumsum(state["lengths"], dtype=np.int64).tolist()
@@ -231,7 +235,7 @@ class Vocabulary:
         ]
         for code, item in state["numbers"]:
             items[code] = item
-        self._known = pack(items)
+        self._set(pack(items))
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -262,7 +266,11 @@ def kind_of_values(values: Values) -> str:
         return "none"
     if not isinstance(values, np.ndarray):
         return "string"
-    return "mixed" if values.dtype == object else "number"
+    if values.dtype != object:
+        return "number"
+    # Integers beyond 64 bits and fractions are numbers, lone surrogates are text.
+    kinds = {"string" if isinstance(value, str) else "number" for value in values.tolist()}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def _are_unknown(values: Values) -> bool:

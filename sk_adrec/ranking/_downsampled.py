@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._hyperparameters import KW_ONLY, check_parameters, hyperparameters, within
 from .._target import TwoClassesMixin, check_two_classes
-from .._validation import check_length, check_weight
+from .._validation import check_length, check_weight, take_rows
 from .._warnings import warn
 
 # Rows that an estimator stops early on; never cut to the training rows that were drawn.
@@ -370,7 +370,7 @@ def _take(rows, X, y, params):
 
     X = X.tocsr() if hasattr(X, "tocsr") else X
     params = {name: take(name, value) for name, value in params.items()}
-    return _safe_indexing(X, rows), y[rows], params
+    return take_rows(X, rows), y[rows], params
 
 
 def _n_rows(value):

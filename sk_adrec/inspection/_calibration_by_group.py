@@ -331,12 +331,15 @@ def _ratios(positive, p, groups, weight, confidence_level):
         {"weight": sums(weight), "expected": sums(weight * p), "observed": sums(weight * positive)},
         index=pd.Index([*values, missing], dtype=object, name=getattr(groups, "name", None)),
     )
-    squares = sums(weight**2 * positive)
+    # Squares of weights in a unit of their own neither vanish nor overflow.
+    largest = weight.max()
+    squares = sums((weight / largest) ** 2 * positive)
     with np.errstate(divide="ignore", invalid="ignore"):
         table["ratio"] = table["expected"] / table["observed"]
-        n = np.where(squares > 0, table["observed"] ** 2 / squares, 0.0)
+        n = np.where(squares > 0, (table["observed"] / largest) ** 2 / squares, 0.0)
         # What one of the n effective positives counts; without any, what a row counts.
-        unit = np.where(n > 0, table["observed"] / n, sums(weight**2) / table["weight"])
+        row = sums((weight / largest) ** 2) * largest / (table["weight"] / largest)
+        unit = np.where(n > 0, table["observed"] / n, row)
         tail = (1 - confidence_level) / 2
         most = gammaincinv(n + 1, 1 - tail) * unit
         least = np.where(n > 0, gammaincinv(n, tail) * unit, 0.0)

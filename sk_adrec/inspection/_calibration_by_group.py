@@ -8,7 +8,7 @@ from scipy.special import gammaincinv
 
 from .._validation import check_length, check_number, read_column
 from ..metrics._checks import check_probabilities, check_weights, group_codes, is_positive
-from ._pyplot import pyplot
+from ._pyplot import as_it_is, pyplot, shown
 
 _CALIBRATED, _WRONG = "#9aa5b1", "#c2410c"
 _BAR_HEIGHT = 0.7
@@ -16,6 +16,8 @@ _BAR_HEIGHT = 0.7
 _MARGIN = 1.15
 # A few rows give intervals over decades, beside which all else would look alike.
 _WIDEST = 10.0
+# From here on a total is rounded.
+_MOST_DIGITS = 1e12
 
 
 class CalibrationByGroupDisplay:
@@ -272,10 +274,10 @@ class CalibrationByGroupDisplay:
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
         names = [
-            f"{name}  ({observed:,.0f} of {weight:,.0f})"
+            f"{shown(name)}  ({_count(observed)} of {_count(weight)})"
             for name, observed, weight in zip(drawn.index, drawn["observed"], drawn["weight"])
         ]
-        ax.set_yticks(np.arange(len(drawn)), names)
+        ax.set_yticks(np.arange(len(drawn)), names, **as_it_is(*names))
         ax.set_ylim(len(drawn) - 0.4, -0.6)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -286,8 +288,14 @@ class CalibrationByGroupDisplay:
         which = (
             "" if len(drawn) == len(self.table) else f", {len(drawn)} largest of {len(self.table)}"
         )
-        ax.set_ylabel(f"{self.group_name}  (observed of rows){which}")
+        label = f"{shown(self.group_name)}  (observed of rows){which}"
+        ax.set_ylabel(label, **as_it_is(label))
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False)
+
+
+def _count(total: float) -> str:
+    """A number of rows, or the sum of weights in whatever unit."""
+    return f"{total:,.0f}" if total == 0 or 0.5 <= total < _MOST_DIGITS else f"{total:.3g}"
 
 
 def _limits(low, high, ratios):

@@ -12,7 +12,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 # Compiled loops of an extra: there is nothing to collect where it is not installed.
-collect_ignore = [] if importlib.util.find_spec("numba") else ["sk_adrec/retrieval/_kernels.py"]
+collect_ignore = (
+    [] if importlib.util.find_spec("numba") else ["sk_adrec/retrieval/_neighbours/kernels.py"]
+)
 
 
 def pytest_configure(config):

@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import protocol
-from models import FM, GBDTLR, LightGBM, LogisticOneHot
+from models import FM, GBDTLR, DCNv2, LightGBM, LogisticOneHot
 from peer_models import MAX_EPOCHS, PEERS, Peer
 from scipy import stats
 
@@ -63,6 +63,7 @@ SPACES = {
         "batch_size": [1024, 4096],
     },
 }
+SPACES[DCNv2.name] = DCNv2.space
 # The same four parameters, the same values.
 SPACES |= {f"{peer} FM": SPACES["FM"] for peer in PEERS}
 N_CANDIDATES = 6
@@ -149,9 +150,9 @@ def make_task(X, y, truth, split, repeated):
 
 def contenders(names=None):
     """Name -> contender with its settings, validation being by log loss."""
-    models = [LogisticOneHot, LightGBM, GBDTLR, FM]
+    models = [LogisticOneHot, LightGBM, GBDTLR, FM, DCNv2]
     made = {model.name: model(SPACES[model.name], "log_loss") for model in models}
-    made["FM"].max_epochs = MAX_EPOCHS
+    made["FM"].max_epochs = made[DCNv2.name].max_epochs = MAX_EPOCHS
     for peer in PEERS:
         name = f"{peer} FM"
         made[name] = Peer(peer, "fm", name, SPACES[name], "log_loss")

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from skorch.callbacks import EarlyStopping
 
-from sk_adrec import FMClassifier, GBDTLRClassifier
+from sk_adrec import DCNv2Classifier, FMClassifier, GBDTLRClassifier
 from sk_adrec.ranking import OnlineLogisticRegression
 
 # A validation AUC that rises by less, within a model's patience, is no reason to train on; a log
@@ -235,6 +235,26 @@ class FM(Network):
 
     def __init__(self, space=None, metric="auc"):
         super().__init__(self.name, FMClassifier, space, metric=metric)
+
+
+class DCNv2(Network):
+    """DCNv2Classifier."""
+
+    space = {
+        "lr": [1e-3, 3e-4, 3e-3],
+        "embedding_dim": [16, 8],
+        "l2": [0.0, 1e-6, 1e-5],
+        "n_cross_layers": [3, 1, 2],
+        "rank": [None, 16],
+        "structure": ["parallel", "stacked"],
+        "hidden_dims": [(256, 128), (64,)],
+        "dropout": [0.0, 0.2],
+        "batch_size": [1024, 4096],
+    }
+    name = "DCN V2"
+
+    def __init__(self, space=None, metric="auc"):
+        super().__init__(self.name, DCNv2Classifier, space, metric=metric)
 
 
 class GBDTLR(Contender):

@@ -58,18 +58,26 @@ class BaseTorchEstimator(NetEstimator):
     ``_split(y, random_state, ...)`` :class:`Parts`: what to learn from, what to hold out
     ``_fit_encoder(X, y, weight,     learn columns and vocabularies, encode the rows
     parts)``
+    ``_make_encoder()``              the encoder that it learns
     ``_encode(X)``                   rows in the columns of fit
     ``_make_task(encoded, target,    :class:`Task`, a frozen object: rows to learn from, and what
     weight, parts, valid,            loss and metrics need beside them
     further)``
-    ``_grow(X, y, weight)``          learn new ids; encoded rows and their target
+    ``_validation_rows(given)``      the rows that `fit` got to stop early on, encoded
     ``_settings()``                  how to train
+    ``_settle(task, spread)``        what is done once the net is trained: the level of
+                                     probabilities, by default
+    ``_grow(X, y, weight)``          learn new ids; encoded rows and their target
+    ``_train_further(task)``         one more pass, of a further partial_fit
+    ``_rebuild()``                   set what ``_rebuilt`` names, and files do not hold
     ================================ ===============================================================
 
-    and class attributes ``_n_threads``, ``_rows_at_once``, ``_batch_range``, ``_stop_metric``: see
-    :class:`Settings`. A module may name its ``output_biases``, a sequence of one parameter for each
-    column of the output: if the loss is proper (its attribute ``is_proper``) they are moved, after
-    training, such that mean predictions are mean labels.
+    and class attributes: ``_takes_sparse``, and ``_n_threads``, ``_rows_at_once``,
+    ``_batch_range``, ``_stop_metric`` of :class:`Settings`.
+
+    A module may name its ``output_biases``, a sequence of one parameter for each column of the
+    output: if the loss is proper (its attribute ``is_proper``) they are moved, after training, such
+    that mean predictions are mean labels.
     """
 
     # ---- hooks ---------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class BatchIterator:
             cell = self._candidates(len(values))
             values[cell[self._is_hit(frequency[values[cell]])]] = 1
             sequences[name] = replace(sequences[name], values=values)
-        return Encoded(encoded.numeric, categorical, sequences, encoded.sparse)
+        return replace(encoded, categorical=categorical, sequences=sequences)
 
     def _candidates(self, size: int) -> np.ndarray:
         """Entries that a drop of probability `id_dropout` hits, as if every id were seen once."""
@@ -142,7 +142,7 @@ def _id_frequencies(data: TrainingRows) -> tuple[_ColumnFrequencies, dict[str, n
 def forward_batches(
     module: torch.nn.Module,
     encoded: Encoded,
-    device: str,
+    device: str | torch.device,
     batch_size: int,
     function: Callable[[torch.Tensor], torch.Tensor] | None = None,
     rows: np.ndarray | None = None,
@@ -154,7 +154,7 @@ def forward_batches(
     ----------
     module : torch.nn.Module
     encoded : Encoded
-    device : str
+    device : str or torch.device
     batch_size : int
     function : callable or None
         Applied to each batch's output.
@@ -171,7 +171,9 @@ def forward_batches(
     call = module if method is None else getattr(module, method)
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(encoded) if rows is None else len(rows), batch_size):
+        n_rows = len(encoded) if rows is None else len(rows)
+        # Of no rows, too, the outputs have a shape.
+        for start in range(0, max(n_rows, 1), batch_size):
             batch = slice(start, start + batch_size)
             if rows is not None:
                 part = encoded.take(rows[batch])

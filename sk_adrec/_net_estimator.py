@@ -146,7 +146,7 @@ class NetEstimator(LogEstimator):
 
     @property
     def _dtype(self) -> Any:
-        return self._params_of_fit["dtype"]
+        return self._params_of_fit.get("dtype", self.dtype)
 
     def _as_fitted(self) -> Self:
         """A view of the estimator as `fit` saw it, whatever set_params has changed since."""

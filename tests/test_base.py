@@ -6,6 +6,7 @@ a planted signal whose best reachable score follows from how it was drawn.
 
 import inspect
 import pickle
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from sk_adrec._hyperparameters import (
 )
 from sk_adrec.nn import FusedEmbedding, sparse_matmul
 from sk_adrec.ranking._base import BaseRanker
-
+from sk_adrec.utils import all_estimators
 
 # ---- a factorisation machine on scipy matrices ---------------------------------------------------
 
@@ -286,7 +287,8 @@ TOYS = {
         ToyFM(random_state=0), SparseFM, fm_data, 8_000, binary_log_loss, sparse.csr_matrix((2, 60))
     ),
     "attention": Toy(
-        ToyAttention(share_vocabulary={"history": "item"}, random_state=0), Attention, attention_data, 8_000, binary_log_loss,
+        ToyAttention(share_vocabulary={"history": "item"}, random_state=0), Attention,
+        attention_data, 8_000, binary_log_loss,
         pd.DataFrame({"item": [99, 0], "history": [np.array([98]), EMPTY]}),
     ),
     "two heads": Toy(
@@ -309,6 +311,31 @@ def toy(request):
 def fitted(toy):
     X, y, _ = toy.data(np.random.default_rng(0), toy.n_train)
     return clone(toy.estimator).fit(X, y)
+
+
+def subclasses(cls):
+    for one in cls.__subclasses__():
+        yield one
+        yield from subclasses(one)
+
+
+def test_hooks_stand_in_one_table():
+    """What the library's models override of the base is what its docstring lists, and no more."""
+    all_estimators()  # so that all are imported
+    bases = [one for one in BaseTorchEstimator.__mro__ if one.__module__.startswith("sk_adrec")]
+    private = {name for base in bases for name in vars(base) if re.match("_[a-z]", name)}
+    private -= {"_abc_impl", "_sklearn_auto_wrap_output_keys", "_doc_link_module"}
+    overridden = {
+        name
+        for cls in subclasses(BaseTorchEstimator)
+        if cls.__module__.startswith("sk_adrec")
+        for name in private & set(vars(cls))
+    }
+    listed = set(re.findall(r"``(_[a-z_]+)", BaseTorchEstimator.__doc__))
+    assert overridden <= listed
+    assert listed <= private | {"_rebuilt"}
+    # Two are for models of one's own.
+    assert len(listed - overridden) <= 2
 
 
 def test_toy_is_short(toy):

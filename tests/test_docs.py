@@ -38,7 +38,9 @@ def defined_in(module):
         if getattr(value, "__module__", None) == module.__name__
     ]  # fmt: skip
     values = {name: getattr(module, name) for name in names if not name.startswith("_")}
-    return {name for name, value in values.items() if not inspect.ismodule(value)}
+    return {
+        name for name, value in values.items() if inspect.isclass(value) or inspect.isroutine(value)
+    }
 
 
 def load_extension():

@@ -29,7 +29,7 @@ LAYERS = [
     {"_"},
     {"metrics", "datasets"},
     {"model_selection", "inspection", "ranking", "multitask", "retrieval", "sequential", "utils"},
-    {"recommenders"},
+    {"recommenders", "base"},
     {"export", "distributed"},
 ]
 # Torch is for the base, the blocks and the models: these work on plain arrays.

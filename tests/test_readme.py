@@ -133,7 +133,7 @@ def test_readme_shows_a_model():
 
 def test_api_page_lists_every_public_name():
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"`([A-Za-z_]+)`", text))
+    listed = set(re.findall(r"`([A-Za-z_]\w*)`", text))
     for module in pkgutil.iter_modules(sk_adrec.__path__):
         if module.ispkg and module.name != "utils":
             names = getattr(importlib.import_module(f"sk_adrec.{module.name}"), "__all__", [])

@@ -110,10 +110,10 @@ def test_missing_only_in_the_validation_part_counts_as_never_seen(log):
     X, y = (part.copy() for part in log)
     params = {**PARAMS, "early_stopping": True}
     held_out = FMClassifier(**params).fit(X, y)
-    splits = [FMClassifier(**params)._split(y, np.random.RandomState(0), explicit=False)[1]]
+    splits = [FMClassifier(**params)._split(y, np.random.RandomState(0), explicit=False).valid]
     X.loc[splits[0][0], "user"] = None
     model = FMClassifier(**params).fit(X, y)
-    assert_array_equal(model._missing_code, held_out._missing_code)
+    assert_array_equal(model.encoder_._least_code, held_out.encoder_._least_code)
 
 
 def test_set_params_counts_in_partial_fit(log):

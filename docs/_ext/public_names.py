@@ -45,7 +45,11 @@ def public_names(package):
     module = importlib.import_module(f"sk_adrec.{package}")
     names = getattr(module, "__all__", None) or _defined_in(module)
     found = [*names, *MORE.get(package, [])]
-    callables = [name for name in found if callable(_attribute(module, name))]
+    # Ranges of hyper-parameters are in `__all__` too: types without a page of their own.
+    values = {name: _attribute(module, name) for name in found}
+    callables = [
+        name for name, one in values.items() if inspect.isclass(one) or inspect.isroutine(one)
+    ]
     return sorted(
         (name if name in sk_adrec.__all__ else f"{package}.{name}" for name in callables),
         key=str.lower,

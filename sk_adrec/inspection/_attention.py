@@ -106,7 +106,7 @@ class AttentionDisplay:
         check_number("max_rows", max_rows, 1, integer=True)
         X = X[:max_rows]
         weights = estimator.attention_weights(X)
-        attended = estimator.net_.module_.events
+        attended = estimator.net_.module_.inputs.events
         if history is None:
             history = next(iter(attended))
         elif history not in attended:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..preprocessing._encoded import Encoded
 
@@ -47,6 +48,26 @@ class Lists:
         """Entries of each row, shape (B,), int64."""
         return self.offsets.diff()
 
+    def take(self, rows: Tensor) -> Lists:
+        """The lists of some rows.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n,), int64
+            Their numbers.
+
+        Returns
+        -------
+        Lists
+            Of n rows, in that order.
+        """
+        lengths = self.lengths[rows]
+        offsets = F.pad(lengths.cumsum(0), (1, 0))
+        # Entry j of the result lies (j - offsets[row]) behind its list's start.
+        shift = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], lengths)
+        entry = torch.arange(len(shift), device=shift.device) + shift
+        return Lists(self.values[entry], offsets, None if self.x is None else self.x[entry])
+
     def padded(self) -> Tensor:
         """Pad the lists on the right to the longest.
 
@@ -76,6 +97,8 @@ class Batch:
         Codes of list columns, by the name of the column.
     sparse : Lists or None, default=None
         Rows of a scipy matrix: the positions and values of what is not 0.
+    histories : Lists or None, default=None
+        Numbers of the items that each row's user has had, and their weights.
 
     Examples
     --------
@@ -94,9 +117,31 @@ class Batch:
     categorical: Tensor
     sequences: dict[str, Lists]
     sparse: Lists | None = None
+    histories: Lists | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
+
+    def take(self, rows: Tensor) -> Batch:
+        """Some of the rows.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n,), int64
+            Their numbers.
+
+        Returns
+        -------
+        Batch
+            Of n rows, in that order.
+        """
+        return Batch(
+            self.numeric[rows],
+            self.categorical[rows],
+            {name: lists.take(rows) for name, lists in self.sequences.items()},
+            None if self.sparse is None else self.sparse.take(rows),
+            None if self.histories is None else self.histories.take(rows),
+        )
 
     @classmethod
     def from_encoded(cls, encoded: Encoded, device: str | torch.device = "cpu") -> Batch:
@@ -118,7 +163,11 @@ class Batch:
             # A memory map of joblib's is read-only, which torch cannot express.
             return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
-        sparse = encoded.sparse
+        def lists(matrix):
+            if matrix is None:
+                return None
+            return Lists(tensor(matrix.indices), tensor(matrix.indptr).long(), tensor(matrix.data))
+
         return cls(
             tensor(encoded.numeric),
             tensor(encoded.categorical),
@@ -130,11 +179,6 @@ class Batch:
                 )
                 for name, ragged in encoded.sequences.items()
             },
-            None
-            if sparse is None
-            else Lists(
-                tensor(sparse.indices),
-                tensor(sparse.indptr).long(),
-                tensor(sparse.data),
-            ),
+            lists(encoded.sparse),
+            lists(encoded.histories),
         )

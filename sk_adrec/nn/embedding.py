@@ -26,12 +26,12 @@ class FusedEmbedding(nn.Module):
         Vocabulary -> number of its codes, 0 (padding, missing) and 1 (unknown) included.
     d : int
         Width of a row.
-    n_weights : int, default=0
-        Numbers at the end of each row, d among them, that are no part of the embedding: weights of
-        the id alone. They start at zero.
     std : float, default=0.01
         Standard deviation of the initial values. Raise it where a model starts from products of
         embeddings, whose gradients vanish at 0.
+    n_weights : int, default=0
+        Numbers at the end of each row that are no part of the embedding, but count in `d`: weights
+        of the id alone. They start at zero.
 
     Attributes
     ----------

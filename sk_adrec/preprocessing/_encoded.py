@@ -77,14 +77,16 @@ class Encoded:
     sequences : dict of str to Ragged
         The list columns, by name.
     sparse : csr_matrix of shape (n_rows, n_features) or None
-        The whole input where it was a scipy matrix; the other parts then have no columns. Or, for
-        two towers, what each row's user has had, by number of the item.
+        The whole input where it was a scipy matrix; the other parts then have no columns.
+    histories : csr_matrix of shape (n_rows, n_items) or None
+        What each row's user has had, by number of the item, for models that read it.
     """
 
     numeric: np.ndarray
     categorical: np.ndarray
     sequences: dict[str, Ragged] = field(default_factory=dict)
     sparse: csr_matrix | None = None
+    histories: csr_matrix | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
@@ -110,6 +112,7 @@ class Encoded:
             part(self.categorical),
             {name: ragged.take(rows) for name, ragged in self.sequences.items()},
             None if self.sparse is None else self.sparse[rows],
+            None if self.histories is None else self.histories[rows],
         )
 
     @property
@@ -119,8 +122,9 @@ class Encoded:
         for ragged in self.sequences.values():
             arrays += [ragged.values, ragged.offsets]
             arrays += [] if ragged.x is None else [ragged.x]
-        if self.sparse is not None:
-            arrays += [self.sparse.data, self.sparse.indices, self.sparse.indptr]
+        for matrix in (self.sparse, self.histories):
+            if matrix is not None:
+                arrays += [matrix.data, matrix.indices, matrix.indptr]
         return sum(array.nbytes for array in arrays)
 
 

@@ -6,8 +6,8 @@ _EXPORTS = {
     "EASERetriever": "._ease",
     "ItemCF": "._item_cf",
     "TwoTowerRetriever": "._two_tower",
-    "interactions_from_lists": "._convert",
-    "interactions_from_matrix": "._convert",
+    "interactions_from_lists": "._log.convert",
+    "interactions_from_matrix": "._log.convert",
 }
 __all__ = list(_EXPORTS)
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

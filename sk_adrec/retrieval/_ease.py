@@ -10,14 +10,13 @@ from functools import partial
 import numpy as np
 from scipy import linalg
 
-from .._validation import check_number
-from ..utils._docs import shared_docs
-from ._base import BaseRetriever
-from ._top_k import blocks
+from .._hyperparameters import KW_ONLY, Positive, hyperparameters
+from ._history import BaseHistoryRetriever
+from ._lists.top_k import blocks
 
 
-@shared_docs
-class EASERetriever(BaseRetriever):
+@hyperparameters
+class EASERetriever(BaseHistoryRetriever):
     r"""Items predicted from the rest of the user's history by ridge regression.
 
     With G = X'X the co-occurrence of items in users, the weights that minimise
@@ -31,18 +30,13 @@ class EASERetriever(BaseRetriever):
 
     Parameters
     ----------
-    %(user)s
-    %(item)s
-    l2 : float, default=500.0
+    l2
         Penalty :math:`\lambda`. Larger for few users per item: 100 to 1000 is usual.
-    %(n_jobs)s
-    %(random_state_of_calibration)s
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_items, n_items), float32
         B. Items are numbered as in ``items_``.
-    %(retriever)s
 
     See Also
     --------
@@ -72,16 +66,8 @@ class EASERetriever(BaseRetriever):
     (array([['milk']], dtype=object), array([[0.5]]))
     """
 
-    def __init__(self, *, user="user_id", item="item_id", l2=500.0, n_jobs=None, random_state=None):
-        self.user = user
-        self.item = item
-        self.l2 = l2
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-
-    def _check_params(self):
-        super()._check_params()
-        check_number("l2", self.l2, 0, closed="neither")
+    _: KW_ONLY
+    l2: Positive = 500.0
 
     def _learn(self, interactions):
         x = interactions.matrix()

@@ -8,23 +8,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 from scipy import sparse
 
-from .._validation import check_choice, check_number
-from ..utils._docs import shared_docs
-from ._base import BaseRetriever
-from ._interactions import Interactions
-from ._similarity import Similarity, best_linked, nearest, weigh
-from ._top_k import fill_up, n_threads
+from .._hyperparameters import (
+    KW_ONLY,
+    Count,
+    CountOrNone,
+    NotNegative,
+    Probability,
+    Switch,
+    hyperparameters,
+    one_of,
+    within,
+)
+from ._history import BaseHistoryRetriever
+from ._lists.top_k import fill_up, n_threads
+from ._log.interactions import Interactions
+from ._neighbours.similarity import Similarity, best_linked, nearest, weigh
 
 # Less than this share of a co-occurrence is what rounding leaves of zero.
 _ROUNDING = 1e-4
 
 
-@shared_docs
-class ItemCF(BaseRetriever):
+@hyperparameters
+class ItemCF(BaseHistoryRetriever):
     r"""Items that share users with those of the user's history.
 
     The similarity of items j and i is their weighted co-occurrence in users, normalised. An item's
@@ -43,43 +53,38 @@ class ItemCF(BaseRetriever):
 
     Parameters
     ----------
-    %(user)s
-    %(item)s
-    time : str, default=None
+    time : str
         Column of the time, of numbers or dates; equal times are ordered by row. None: a user's
         rows are in order. It matters where `decay` or `max_history` is set.
-    n_neighbors : int, default=100
+    n_neighbors
         Nearest items kept of each item. More find more for users of few items, at the cost of
         memory and time; 50 to 500.
-    similarity : {"cosine", "jaccard", "conditional"}, default="cosine"
+    similarity
         How co-occurrence is normalised. "conditional" is the share of j's users that have i; it
         favours popular items, which `alpha` takes back. `similar_items` of j ranks the items i that
         have j in their list, by that share of j's users.
-    alpha : float in [0, 1], default=0.5
+    alpha : float in [0, 1]
         Only with "conditional": how much popular items i are held back. 0 not at all.
-    weighting : {None, "tfidf", "bm25"}, default=None
+    weighting
         Weights x of the interactions: their sample weights, or these damped, and users of many
         items counting less. Try them where some users have far more items than others.
-    inverse_user_frequency : bool, default=False
+    inverse_user_frequency
         Divide what a user adds to any co-occurrence by log(1 + its number of items).
-    shrinkage : float, default=0.0
+    shrinkage
         Draws similarities of items with few users towards zero. Try 5 to 100 when rare items come
         first.
-    decay : float in (0, 1], default=1.0
+    decay : float in (0, 1]
         The m-th most recent item of a history counts ``decay ** (m - 1)``. Try 0.5 to 0.95 where
         interests change.
-    max_history : int, default=None
+    max_history
         Only that many most recent items of a user are scored from; None = all. All of them still
         teach similarities, and are left out of recommendations.
-    %(n_jobs)s
-    %(random_state_of_calibration)s
 
     Attributes
     ----------
     similarity_ : csr_matrix of shape (n_items, n_items), float32
         Row i: N_i and its similarities, the most similar first. Items are numbered as in
         ``items_``.
-    %(retriever)s
 
     See Also
     --------
@@ -129,48 +134,18 @@ class ItemCF(BaseRetriever):
     array([['ale']], dtype=object)
     """
 
-    def __init__(
-        self,
-        *,
-        user="user_id",
-        item="item_id",
-        time=None,
-        n_neighbors=100,
-        similarity="cosine",
-        alpha=0.5,
-        weighting=None,
-        inverse_user_frequency=False,
-        shrinkage=0.0,
-        decay=1.0,
-        max_history=None,
-        n_jobs=None,
-        random_state=None,
-    ):
-        self.user = user
-        self.item = item
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.similarity = similarity
-        self.alpha = alpha
-        self.weighting = weighting
-        self.inverse_user_frequency = inverse_user_frequency
-        self.shrinkage = shrinkage
-        self.decay = decay
-        self.max_history = max_history
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+    _: KW_ONLY
+    time: str | int | None = None
+    n_neighbors: Count = 100
+    similarity: Annotated[str, one_of("cosine", "jaccard", "conditional")] = "cosine"
+    alpha: Probability = 0.5
+    weighting: Annotated[str | None, one_of(None, "tfidf", "bm25")] = None
+    inverse_user_frequency: Switch = False
+    shrinkage: NotNegative = 0.0
+    decay: Annotated[float, within(0, 1, "right")] = 1.0
+    max_history: CountOrNone = None
 
-    def _check_params(self):
-        super()._check_params()
-        check_number("n_neighbors", self.n_neighbors, 1, integer=True)
-        check_choice("similarity", self.similarity, ("cosine", "jaccard", "conditional"))
-        check_number("alpha", self.alpha, 0, 1, closed="both")
-        check_choice("weighting", self.weighting, (None, "tfidf", "bm25"))
-        check_choice("inverse_user_frequency", self.inverse_user_frequency, (True, False))
-        check_number("shrinkage", self.shrinkage, 0)
-        check_number("decay", self.decay, 0, 1, closed="right")
-        if self.max_history is not None:
-            check_number("max_history", self.max_history, 1, integer=True)
+    _rebuilt = ("_by_history_item",)
 
     def _roles(self):
         return super()._roles() | ({} if self.time is None else {"time": self.time})
@@ -183,7 +158,7 @@ class ItemCF(BaseRetriever):
         self.similarity_ = nearest(
             interactions.matrix(x), similarity, self.n_neighbors, n_threads(self.n_jobs)
         )
-        self._by_history_item = self.similarity_.T.tocsr()
+        self._rebuild()
         squares = np.bincount(interactions.items, x.astype(np.float64) ** 2, interactions.n_items)
         self._own_similarity = similarity.of(
             squares.astype(np.float32), *similarity.factors(squares)
@@ -206,9 +181,10 @@ class ItemCF(BaseRetriever):
         own = profile.weight * self._own_similarity[profile.items]
         scores[profile.users(), profile.items] += own
 
-    def _best_items(self, histories, k, exclude_seen, allowed):
+    def _best_items(self, block, k, exclude_seen, allowed):
         if allowed is not None:
-            return super()._best_items(histories, k, exclude_seen, allowed)
+            return super()._best_items(block, k, exclude_seen, allowed)
+        histories = block.histories
         seen = histories if exclude_seen else histories.select(np.zeros(len(histories.items), bool))
         positions, scores = best_linked(
             self._profile(histories).matrix(),
@@ -222,7 +198,7 @@ class ItemCF(BaseRetriever):
         # Items without a link have score 0: the most popular come first, so that few are enough.
         n = min(self._n_items(), 2 * k + int(seen.lengths.max()))
         others = np.zeros((len(positions), n))
-        others[histories.lengths == 0] = self.popularity_[:n]
+        others[block.is_popular] = self.popularity_[:n]
         near = seen.items < n
         others[seen.users()[near], seen.items[near]] = -np.inf
         return fill_up(positions, scores, others)
@@ -235,22 +211,8 @@ class ItemCF(BaseRetriever):
         found[found == 0] = -np.inf
         return found
 
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        if "similarity_" in state:
-            # As plain arrays, which skops trusts; its transpose follows from them.
-            s = state["similarity_"]
-            del state["_by_history_item"]
-            state["similarity_"] = [s.indptr, s.indices, s.data]
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if "similarity_" in state:
-            indptr, indices, data = state["similarity_"]
-            self.similarity_ = sparse.csr_matrix(
-                (data, indices, indptr), shape=(len(indptr) - 1,) * 2
-            )
+    def _rebuild(self):
+        if "similarity_" in vars(self):
             self._by_history_item = self.similarity_.T.tocsr()
 
     def _scores_left_out(self, interactions, x, similarity, users, items):

@@ -64,7 +64,7 @@ def quick(estimator: BaseEstimator, **params: Any) -> BaseEstimator:
     return with_params(estimator, **{**_QUICK, **params})
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=32)
 def _cached_log(n: int, seed: int, options: tuple):
     return make_ad_log(n, random_state=seed, **dict(options))
 

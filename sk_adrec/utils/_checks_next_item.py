@@ -55,7 +55,7 @@ def check_next_item_learns(estimator):
     """The likely successor is predicted, about as often as who knows it would be right."""
     X, y = history_rows(1_000)
     X_test, y_test = history_rows(1_000, seed=1)
-    model = quick(estimator, max_epochs=25, batch_size=64).fit(X, y)
+    model = quick(estimator, max_epochs=10, batch_size=64, lr=0.02).fit(X, y)
     some = (X_test["hist_item_id"].list.len() > 0).to_numpy()
     hits = np.mean(model.predict(X_test[some]) == y_test[some])
     best = _HIT + (1 - _HIT) / _N_ITEMS

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import pickle
 import pickletools
 import random
-import subprocess
-import sys
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +27,7 @@ from ._check_cases import (
     quick,
     raising_modules,
 )
+from ._fresh_process import run_fresh
 
 # A file may hold this many times its parameters and vocabularies, and this many bytes on top.
 _SIZE_FACTOR, _SIZE_FIXED = 1.5, 200_000
@@ -159,7 +157,7 @@ def check_pickle_size(estimator):
     sizes = []
     for repeats in (10, 20):
         rows = np.tile(np.arange(len(X)), repeats)
-        model = quick(estimator, max_epochs=1).fit(X.iloc[rows], y[rows])
+        model = quick(estimator, max_epochs=1, batch_size=1024).fit(X.iloc[rows], y[rows])
         file = pickle.dumps(model)
         sizes.append(len(file))
     if sizes[1] > sizes[0] + _GROWTH:
@@ -217,17 +215,10 @@ def check_predicts_in_fresh_process(estimator):
         folder = Path(name)
         (folder / "X.pkl").write_bytes(pickle.dumps(X))
         (folder / "model.pkl").write_bytes(pickle.dumps(model))
-        done = subprocess.run(
-            [sys.executable, "-c", _LOAD_AND_PREDICT, name],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode:
+        if (error := run_fresh(_LOAD_AND_PREDICT, name)) is not None:
             raise AssertionError(
-                f"The model should load and predict where its device is missing, got:\n"
-                f"{done.stderr[-800:]}"
+                "The model should load and predict where its device is missing, got:\n"
+                f"{error[-800:]}"
             )
         fresh = pickle.loads((folder / "output.pkl").read_bytes())
     assert_same(fresh, expected, "In a new process", atol=1e-6)

@@ -57,9 +57,7 @@ def check_cross_val_predict(estimator):
     """cross_val_predict gives probabilities for every row, better than chance."""
     log = ad_log(1_500)
     y = np.where(log.target == 1, "yes", "no")
-    p = cross_val_predict(
-        quick(estimator, max_epochs=10), log.data, y, cv=3, method="predict_proba"
-    )
+    p = cross_val_predict(quick(estimator, max_epochs=5), log.data, y, cv=3, method="predict_proba")
     assert_finite(p, "cross_val_predict")
     if p.shape != (len(y), 2) or np.abs(p.sum(axis=1) - 1).max() > 1e-5:
         raise AssertionError(f"Two probabilities that sum to 1 expected, got shape {p.shape}")
@@ -73,7 +71,7 @@ def check_calibrated_classifier(estimator):
     log = ad_log(600)
     y = np.where(log.target == 1, "yes", "no")
     for method in ("sigmoid", "isotonic"):
-        calibrated = CalibratedClassifierCV(quick(estimator, max_epochs=10), cv=2, method=method)
+        calibrated = CalibratedClassifierCV(quick(estimator, max_epochs=5), cv=2, method=method)
         calibrated.fit(log.data, y, sample_weight=np.ones(len(y)))
         p = calibrated.predict_proba(log.data)
         assert_finite(p, f"CalibratedClassifierCV(method={method!r})")
@@ -92,7 +90,7 @@ def check_permutation_importance(estimator):
     """permutation_importance on a raw frame finds the ids and not a constant column."""
     log = ad_log(1_500, interaction=2.0)
     X, y = log.data.assign(constant=1.0), log.target.to_numpy()
-    model = quick(estimator, max_epochs=15).fit(X, y)
+    model = quick(estimator, max_epochs=6).fit(X, y)
     found = permutation_importance(
         model, X, y, n_repeats=2, scoring="neg_log_loss", random_state=0
     ).importances_mean

@@ -65,7 +65,7 @@ def model(rows):
 
 
 def test_each_task_has_its_probability(rows, model):
-    X, y, p = rows
+    X, _, p = rows
     predicted = model.predict_proba(X[5000:])
     assert predicted.shape == (1000, 2)
     assert_array_equal(model.classes_, [0, 1])

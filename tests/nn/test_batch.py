@@ -58,3 +58,29 @@ def test_from_encoded_keeps_the_rows_of_a_scipy_matrix():
     assert lists.values.tolist() == [1, 0, 2]
     assert lists.offsets.tolist() == [0, 1, 1, 3]
     assert lists.x.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_take_agrees_with_that_of_the_arrays():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 4, 20)
+    offsets = np.append(0, np.cumsum(lengths))
+    ragged = Ragged(
+        rng.integers(1, 9, offsets[-1]).astype(np.int32), offsets, rng.random(offsets[-1])
+    )
+    matrix = sparse.random(20, 6, 0.3, format="csr", rng=rng)
+    encoded = Encoded(
+        rng.random((20, 2)), rng.integers(0, 9, (20, 3), np.int32), {"h": ragged}, histories=matrix
+    )
+    rows = np.array([7, 0, 7, 19, 3])
+    batch = Batch.from_encoded(encoded).take(torch.from_numpy(rows))
+    expected = Batch.from_encoded(encoded.take(rows))
+    assert torch.equal(batch.numeric, expected.numeric)
+    assert torch.equal(batch.categorical, expected.categorical)
+    pairs = zip(
+        (batch.sequences["h"], batch.histories), (expected.sequences["h"], expected.histories)
+    )
+    for found, wanted in pairs:
+        for name in ("values", "offsets", "x"):
+            assert torch.equal(getattr(found, name), getattr(wanted, name))
+    assert batch.sparse is None
+    assert len(Batch.from_encoded(encoded).take(torch.tensor([], dtype=torch.int64))) == 0

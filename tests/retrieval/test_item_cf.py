@@ -7,8 +7,8 @@ from scipy import sparse
 from sklearn.metrics import roc_auc_score
 
 from sk_adrec import ItemCF
-from sk_adrec.retrieval import _similarity
-from sk_adrec.retrieval._similarity import Similarity, best_linked, nearest, weigh
+from sk_adrec.retrieval._neighbours import similarity as similarities
+from sk_adrec.retrieval._neighbours.similarity import Similarity, best_linked, nearest, weigh
 
 
 def random_log(n_rows=400, n_users=30, n_items=25, seed=0):
@@ -37,7 +37,7 @@ def slow_similarity(users, j, i, kind, *, shrinkage=0.0, alpha=0.5):
 def route(request, monkeypatch):
     """Both ways to the same numbers; numba is an extra."""
     if request.param == "scipy":
-        monkeypatch.setattr(_similarity, "kernels", None)
+        monkeypatch.setattr(similarities, "kernels", None)
     else:
         pytest.importorskip("numba", exc_type=ImportError)
     return request.param
@@ -151,7 +151,7 @@ def test_both_routes_find_the_same():
     own, unseen = rng.random(200, dtype=np.float32), matrix[:, ::-1].tocsr()
     fast_best = best_linked(matrix, fast, own, unseen, 7)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_similarity, "kernels", None)
+        patch.setattr(similarities, "kernels", None)
         slow = nearest(matrix, similarity, 20, 1)
         slow_best = best_linked(matrix, fast, own, unseen, 7)
     np.testing.assert_allclose(fast.toarray(), slow.toarray(), rtol=1e-5)
@@ -161,12 +161,12 @@ def test_both_routes_find_the_same():
 
 @pytest.mark.parametrize("density", [0.01, 0.5])
 def test_sparse_and_dense_rows_give_the_same_neighbours(density, monkeypatch):
-    monkeypatch.setattr(_similarity, "kernels", None)
+    monkeypatch.setattr(similarities, "kernels", None)
     matrix = sparse.random(80, 60, density, format="csr", rng=np.random.default_rng(0))
     matrix = matrix.astype(np.float32)
     both = []
     for share in (0.0, 1.0):
-        monkeypatch.setattr(_similarity, "_DENSE", share)
+        monkeypatch.setattr(similarities, "_DENSE", share)
         both.append(nearest(matrix, Similarity("cosine", 0.0, 0.5), 9, 1))
     np.testing.assert_array_equal(both[0].indices, both[1].indices)
     np.testing.assert_array_equal(both[0].data, both[1].data)
@@ -321,7 +321,7 @@ def test_parameters_out_of_range(params, message):
 
 def test_threads_do_not_change_the_result(monkeypatch):
     # Blocks of a few rows, so that there are several for two threads.
-    for module in (_similarity, __import__("sk_adrec.retrieval._top_k", fromlist=[""])):
+    for module in (similarities, __import__("sk_adrec.retrieval._lists.top_k", fromlist=[""])):
         monkeypatch.setattr(module, "BLOCK_VALUES", 100)
     log = checkerboard()
     one, two = (ItemCF(n_jobs=n, decay=0.8).fit(log) for n in (1, 2))
@@ -353,7 +353,7 @@ def test_similar_items_are_those_that_users_of_the_item_have():
 
 
 def test_a_kernel_compiles_where_nothing_can_be_cached(monkeypatch):
-    kernels = pytest.importorskip("sk_adrec.retrieval._kernels")
+    kernels = pytest.importorskip("sk_adrec.retrieval._neighbours.kernels")
     asked = []
 
     def njit(cache=False, **how):

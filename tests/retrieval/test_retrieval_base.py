@@ -14,9 +14,9 @@ from sklearn.model_selection import GridSearchCV
 
 from sk_adrec import EASERetriever, ItemCF, TwoTowerRetriever
 from sk_adrec.retrieval import interactions_from_lists, interactions_from_matrix
-from sk_adrec.retrieval._calibration import fit_curve
-from sk_adrec.retrieval._interactions import Interactions
-from sk_adrec.retrieval._top_k import fill_up, n_threads, top_k, top_k_of_entries
+from sk_adrec.retrieval._lists.calibration import fit_curve
+from sk_adrec.retrieval._lists.top_k import fill_up, n_threads, top_k, top_k_of_entries
+from sk_adrec.retrieval._log.interactions import Interactions
 
 RETRIEVERS = [ItemCF(random_state=0), EASERetriever(l2=5.0, random_state=0)]
 
@@ -220,7 +220,7 @@ def test_batches_do_not_change_lists(model, monkeypatch):
     users = [*log["user_id"].unique(), "nobody"]
     model.fit(log)
     expected = model.recommend(users)
-    monkeypatch.setattr("sk_adrec.retrieval._top_k.BLOCK_VALUES", 100)
+    monkeypatch.setattr("sk_adrec.retrieval._lists.top_k.BLOCK_VALUES", 100)
     for found, other in zip(model.recommend(users), expected):
         np.testing.assert_array_equal(found, other)
     one = model.recommend(users[:1])

@@ -1,7 +1,9 @@
 """TwoTowerRetriever: planted taste, losses, the logQ correction, cold starts, catalogues."""
 
+import copy
 import pickle
 import warnings
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -14,9 +16,10 @@ from skorch.callbacks import Callback
 from sk_adrec import TwoTowerRetriever
 from sk_adrec.losses import InBatchSoftmaxLoss, PairwiseLoss
 from sk_adrec.nn import Lists
-from sk_adrec.retrieval import _tower_loss, _towers, _two_tower
-from sk_adrec.retrieval._tower_loss import LossSettings, TwoTowerLoss
-from sk_adrec.retrieval._towers import Split
+from sk_adrec.retrieval import _two_tower
+from sk_adrec.retrieval._towers import loss as tower_loss
+from sk_adrec.retrieval._towers.loss import LossSettings, TwoTowerLoss
+from sk_adrec.retrieval._towers.module import Split, TwoTowers
 from sk_adrec.samplers import log_expected_counts
 
 N_GROUPS = 4
@@ -128,11 +131,13 @@ def test_loss_of_held_out_items_against_a_loop(loss):
     settings = LossSettings(loss, 0.5, 5, False, True, False)
     # Item 5 has no training row: it is no negative.
     share = np.array([1, 1, 1, 1, 1, 0]) / 5
-    criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, lambda i: v[i], 1.5, "float32")
+    criterion = TwoTowerLoss(settings, np.ones(2) / 2, share, 1.5, "float32")
+    module = SimpleNamespace(log_vectors=lambda i: v[i])
     given = v if loss == "softmax" else v[held_out.values]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tower_loss, "uniform_negatives", lambda *_: drawn)
-        loss_of_users = criterion(Split(u, given, kept, held_out), None, None)
+        patch.setattr(tower_loss, "uniform_negatives", lambda *_: drawn)
+        split = Split(u, given, kept, held_out)
+        loss_of_users = criterion(split, None, weight=None, module=module)
     z, expected = (u / 0.5) @ v.T, []
     for b, (seen, wanted) in enumerate([([0, 1], {2: 1.0, 3: 2.0}), ([3], {0: 1.0})]):
         total = 0.0
@@ -239,10 +244,10 @@ def test_linear_schedule_ends_at_zero_and_starts_anew(log, params, falls):
 def test_large_catalogues_are_sampled(log, monkeypatch):
     """Above a size "auto" draws negatives, and encodes no item that no user of a batch has."""
     monkeypatch.setattr(_two_tower, "_MOST_FOR_SOFTMAX", 30)
-    encoded, take = [], _towers.TwoTowers.log_items
+    encoded, take = [], TwoTowers.log_items
     model = TwoTowerRetriever(user_items=True, n_negatives=5, **{**QUICK, "batch_size": 2})
     monkeypatch.setattr(
-        _towers.TwoTowers,
+        TwoTowers,
         "log_items",
         lambda module, numbers=None: encoded.append(numbers) or take(module, numbers),
     )
@@ -444,12 +449,13 @@ def test_all_rows_of_a_pair_are_held_out_together():
     seen = []
     model = TwoTowerRetriever(**{**QUICK, "max_epochs": 20})
 
-    def spy(judged):
+    def spy(task, spread=None):
+        judged = task.judged
         held_out = judged.target[judged.rows]
         seen.append(judged.pairs.contain(held_out[:, 0], held_out[:, 1]).any())
-        return type(model)._calibrate(model, judged)
+        return type(model)._settle(model, task, spread)
 
-    model._calibrate = spy
+    model._settle = spy
     model.fit(repeated)
     assert seen == [False]
     p = model.predict_proba(pd.concat([new, random]))[:, 1]
@@ -632,10 +638,42 @@ def test_weights_are_repetitions_on_average(log):
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
 
 
+class SendAway(Callback):
+    """Another process could train on: the module, the loss and the metric travel."""
+
+    def on_epoch_end(self, net, **kwargs):
+        sent = pickle.loads(pickle.dumps((net.module_, net.criterion_, net.metrics)))
+        module, criterion, ((_, metric),) = sent
+        batch, (y, weight) = next(iter(net.get_iterator(net.valid_rows)))
+        net.module_.eval()
+        with torch.inference_mode():
+            output = net.module_(batch)
+            torch.testing.assert_close(module.eval()(batch), output)
+            torch.manual_seed(0)
+            expected = net.criterion_(output, y, weight=weight, module=net.module_)
+            torch.manual_seed(0)
+            torch.testing.assert_close(criterion(output, y, weight=weight, module=module), expected)
+        scored = (output.numpy(), y.numpy(), weight.numpy())
+        assert metric(module, *scored) == net.metrics[0][1](net.module_, *scored)
+
+
+@pytest.mark.parametrize("params", [{"loss": "bpr"}, {"user_items": True}], ids=str)
+def test_a_net_can_go_to_another_process_while_it_is_trained(log, params):
+    params = {**QUICK, "max_epochs": 1, **params}
+    model = TwoTowerRetriever(item_features=["item_id", "tags"], callbacks=[SendAway()], **params)
+    module = model.fit(log, X_val=log[:200]).net_.module_
+    assert pickle.loads(pickle.dumps(module.logged(torch.tensor([3, 1])))).sequences.keys() == {
+        "tags"
+    }
+    # The items of the log go where the module goes; files hold them but once.
+    assert copy.deepcopy(module).to("meta").logged().categorical.device.type == "meta"
+    assert not [name for name in module.state_dict() if name.startswith("logged")]
+
+
 def test_shared_tables_are_written_once(with_attributes):
     table = with_attributes.net_.module_.user_tower.inputs.table
     assert table is with_attributes.net_.module_.item_tower.inputs.table
-    saved = with_attributes.__getstate__()["_saved"]["module"]
+    saved = with_attributes.__getstate__()["net_"]["state"][0]
     assert saved["user_tower.inputs.table.weight"] is saved["item_tower.inputs.table.weight"]
     copy = pickle.loads(pickle.dumps(with_attributes))
     modules = copy.net_.module_

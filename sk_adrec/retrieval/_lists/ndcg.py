@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
-from .._warnings import warn
+from ..._warnings import warn
 
 #: `score` is NDCG at this rank.
 SCORE_K = 10

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from ._top_k import BLOCK_VALUES, map_blocks, top_k, top_k_of_entries
+from .._lists.top_k import BLOCK_VALUES, map_blocks, top_k, top_k_of_entries
 
 try:
-    from . import _kernels as kernels
+    from . import kernels
 except ImportError:  # numba is an extra: `pip install sk-adrec[fast]`
     kernels = None  # type: ignore[assignment]
 
@@ -172,7 +172,7 @@ def best_linked(profile, similarity, own, seen, k: int) -> tuple[np.ndarray, np.
     Returns
     -------
     items, scores : ndarray of shape (n, k)
-        As of :func:`~sk_adrec.retrieval._top_k.top_k`.
+        As of :func:`~sk_adrec.retrieval._lists.top_k.top_k`.
     """
     if kernels is not None:
         return kernels.best_linked(profile, similarity, own, seen, k)

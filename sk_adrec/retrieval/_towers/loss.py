@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..losses import InBatchSoftmaxLoss, LogLoss, PairwiseLoss, SampledSoftmaxLoss, SoftmaxLoss
-from ..nn.batch import Lists
-from ..nn.sparse import rows_of_entries
-from ..samplers import log_expected_counts, uniform_negatives
-from ._towers import ITEM, POSITIVE, USER, Split
+from ...losses import InBatchSoftmaxLoss, LogLoss, PairwiseLoss, SampledSoftmaxLoss, SoftmaxLoss
+from ...nn.batch import Lists
+from ...nn.sparse import rows_of_entries
+from ...samplers import log_expected_counts, uniform_negatives
+from .module import Split, TwoTowers
+from .rows import ITEM, POSITIVE, USER
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,12 @@ class TwoTowerLoss(nn.Module):
     settings : LossSettings
     user_share, item_share : ndarray of shape (n_users,) and (n_items,)
         Share of each in the weight of the positive training rows.
-    items : callable
-        ``items(numbers) -> Tensor (n, d)``: vectors of items of the log; of all for None.
     held_out_weight : float
         What the held-out items of a user weigh on average, where the rows are users.
     dtype : {"float32", "float64"}
     """
 
-    compares_rows = True
+    reads = ("weight", "module")
     bias: Any
     user_share: Tensor
     item_share: Tensor
@@ -57,12 +55,11 @@ class TwoTowerLoss(nn.Module):
         settings: LossSettings,
         user_share: np.ndarray,
         item_share: np.ndarray,
-        items: Callable[[Tensor | None], Tensor],
         held_out_weight: float,
         dtype: str,
     ):
         super().__init__()
-        self.settings, self.items, self.held_out_weight = settings, items, held_out_weight
+        self.settings, self.held_out_weight = settings, held_out_weight
         self.register_buffer("user_share", torch.from_numpy(user_share.astype(dtype)))
         self.register_buffer("item_share", torch.from_numpy(item_share.astype(dtype)))
         # Items without a training row would all train the vector of unknown ids.
@@ -79,7 +76,9 @@ class TwoTowerLoss(nn.Module):
             else None
         )
 
-    def forward(self, output: Tensor | Split, y: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        self, output: Tensor | Split, y: Tensor, *, weight: Tensor, module: TwoTowers
+    ) -> Tensor:
         """Loss of each row, shape (B,).
 
         Parameters
@@ -89,9 +88,11 @@ class TwoTowerLoss(nn.Module):
         y : Tensor of shape (B, 3), int64
             Columns `USER`, `ITEM` and `POSITIVE`; numbers below 0 are unknown.
         weight : Tensor of shape (B,)
+        module : TwoTowers
+            Which made the output: has the vectors of other items.
         """
         if isinstance(output, Split):
-            return self._of_users(output)
+            return self._of_users(output, module)
         u, v = output.chunk(2, 1)
         u = u / self.settings.temperature
         if self.settings.own_negatives:
@@ -100,19 +101,19 @@ class TwoTowerLoss(nn.Module):
         rows = ((y[:, POSITIVE] == 1) & (y[:, ITEM] >= 0) & (y[:, USER] >= 0)).nonzero().squeeze(1)
         if len(rows) < len(y):
             u, v, y, weight = u[rows], v[rows], y[rows], weight[rows]
-            loss = self._of_positives(u, v, y, weight)
+            loss = self._of_positives(u, v, y, weight, module)
             return loss.new_zeros(len(output)).index_copy(0, rows, loss)
-        return self._of_positives(u, v, y, weight)
+        return self._of_positives(u, v, y, weight, module)
 
-    def _of_positives(self, u, v, y, weight):
+    def _of_positives(self, u, v, y, weight, module):
         settings, item = self.settings, y[:, ITEM]
         if settings.loss == "softmax":
             seen = (self.item_share[item] > 0).to(u.dtype)
-            v = self.items(None).index_select(0, self.drawable)
+            v = module.log_vectors().index_select(0, self.drawable)
             return SoftmaxLoss()(u, v, self.place[item]) * seen
         place = uniform_negatives(len(self.drawable), (settings.n_negatives,), u.device)
         drawn = self.drawable[place]
-        others = self.items(drawn) if len(drawn) else v[:0]
+        others = module.log_vectors(drawn) if len(drawn) else v[:0]
         if settings.loss == "in_batch":
             return self._in_batch(u, v, y, weight, others, drawn)
         if settings.loss == "sampled_softmax":
@@ -135,7 +136,7 @@ class TwoTowerLoss(nn.Module):
             loss = (loss + self.in_batch(v, u, user, log_weight - log_q)) / 2
         return loss
 
-    def _of_users(self, output: Split) -> Tensor:
+    def _of_users(self, output: Split, module: TwoTowers) -> Tensor:
         """Sums over users' held-out items, against those that the user has not had."""
         u, v, kept, held_out = output
         u, values = u / self.settings.temperature, held_out.values.long()
@@ -150,7 +151,7 @@ class TwoTowerLoss(nn.Module):
             place = uniform_negatives(len(self.drawable), (self.settings.n_negatives,), u.device)
             drawn = self.drawable[place]
             had = _among(drawn, kept, held_out, len(self.item_share))
-            z = (u @ self.items(drawn).T).masked_fill(had, -torch.inf)
+            z = (u @ module.log_vectors(drawn).T).masked_fill(had, -torch.inf)
             z_y = (u[row] * v).sum(1)
             each = torch.logaddexp(z.logsumexp(1)[row], z_y) - z_y
         assert held_out.x is not None

@@ -10,10 +10,6 @@ import numpy as np
 from joblib.parallel import get_active_backend
 from scipy import sparse
 
-from ..preprocessing._vocabulary import Vocabulary
-
-#: What an integer id is where a list has no item.
-NULL_ID = -1
 # Scores that are held at once per thread: 16 MB of float32.
 BLOCK_VALUES = 1 << 22
 
@@ -133,13 +129,3 @@ def fill_up(columns, values, fallback) -> tuple[np.ndarray, np.ndarray]:
     found, best = np.append(columns, more, axis=1), np.append(values, more_values, axis=1)
     place, best = top_k(best, k)
     return np.where(place < 0, -1, np.take_along_axis(found, place, axis=1)), best
-
-
-def decode(vocabulary: Vocabulary, positions: np.ndarray) -> np.ndarray:
-    """Ids of positions, in their own type; position -1 is the null id: -1 of integers, or None."""
-    values = vocabulary.values
-    if values.dtype.kind in "iu":
-        return np.append(values, NULL_ID)[positions]
-    with_null = np.full(len(values) + 1, None, dtype=object)
-    with_null[:-1] = values
-    return with_null[positions]

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from ..._state import stored
 
+
+@stored
 @dataclass(frozen=True)
 class Interactions:
     """Each pair of user and item once: its total weight, and when it happened last.

@@ -2,74 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
-from ..nn.batch import Lists
-from ..nn.sparse import unique_rows
-from ..preprocessing._encoded import Encoded, Schema
-from ..preprocessing._vocabulary import UNKNOWN
+from ...nn import MLP, Batch, FieldInputs, FusedEmbedding, sparse_matmul
+from ...nn.batch import Lists
+from ...nn.sparse import unique_rows
+from ...preprocessing._encoded import Encoded, Schema
+from ...preprocessing._vocabulary import UNKNOWN
+from .columns import Side
 
 # Least length of a vector that is normalised.
 _NORM_EPS = 1e-6
 # Initial embeddings: their cosines differ from the start, and still move fast.
 _STD = 0.1
-
-#: Columns of an encoded target: numbers of the user and of the item, and whether it is positive.
-USER, ITEM, POSITIVE = 0, 1, 2
-
-P = TypeVar("P", Encoded, Batch)
-
-
-@dataclass(frozen=True)
-class Side:
-    """The columns of an encoded log that one of the towers reads.
-
-    Parameters
-    ----------
-    numeric, categorical : list of int
-        Positions in ``Encoded.numeric`` and ``Encoded.categorical``.
-    sequences : list of str
-    """
-
-    numeric: list[int]
-    categorical: list[int]
-    sequences: list[Any]
-
-    @classmethod
-    def of(cls, schema: Schema, features: Sequence[str]) -> Side:
-        """The side of some columns."""
-        names = {*features, *(f"{name}_missing" for name in features)}
-        return cls(
-            [k for k, name in enumerate(schema.numeric) if name in names],
-            [k for k, name in enumerate(schema.categorical) if name in features],
-            [name for name in schema.sequences if name in features],
-        )
-
-    def schema(self, schema: Schema) -> Schema:
-        """The part of a schema; vocabularies stay, since the sides may share them."""
-        columns = list(schema.categorical.items())
-        return replace(
-            schema,
-            numeric=tuple(schema.numeric[k] for k in self.numeric),
-            categorical=dict(columns[k] for k in self.categorical),
-            sequences={name: schema.sequences[name] for name in self.sequences},
-        )
-
-    def part(self, rows: P) -> P:
-        """The side's columns of encoded rows or of a batch."""
-        return replace(
-            rows,
-            numeric=rows.numeric[:, self.numeric],
-            categorical=rows.categorical[:, self.categorical],
-            sequences={name: rows.sequences[name] for name in self.sequences},
-        )
 
 
 class Tower(nn.Module):
@@ -115,6 +65,42 @@ class Tower(nn.Module):
         return out
 
 
+class LogItems(nn.Module):
+    """The items of a log, by number, on the device of the module that holds them.
+
+    Parameters
+    ----------
+    rows : Encoded
+        The item's columns.
+    """
+
+    numeric: Tensor
+    categorical: Tensor
+
+    def __init__(self, rows: Encoded):
+        super().__init__()
+        batch = Batch.from_encoded(rows)
+        self.lists = list(batch.sequences)
+        tensors = {"numeric": batch.numeric, "categorical": batch.categorical}
+        for k, each in enumerate(batch.sequences.values()):
+            tensors |= {f"values{k}": each.values, f"offsets{k}": each.offsets}
+        for name, tensor in tensors.items():
+            # Files hold the rows, not the module's copy.
+            self.register_buffer(name, tensor, persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.categorical)
+
+    def forward(self, numbers: Tensor | None = None) -> Batch:
+        """A batch of some items, or of all."""
+        lists = {
+            name: Lists(getattr(self, f"values{k}"), getattr(self, f"offsets{k}"))
+            for k, name in enumerate(self.lists)
+        }
+        batch = Batch(self.numeric, self.categorical, lists)
+        return batch if numbers is None else batch.take(numbers)
+
+
 class Split(NamedTuple):
     """What :class:`TwoTowers` gives out in training on users with their items.
 
@@ -153,8 +139,9 @@ class TwoTowers(nn.Module):
     d : int
     normalize : bool
         Vectors of length 1: products are cosines.
-    held_out : float
-        Share of a user's items that training predicts from the others, where batches have them.
+    held_out : float or None
+        Share of a user's items that training predicts from the others; None for a model that reads
+        no histories.
     all_items : bool
         Whether that training needs the vectors of all items. If not, items that no user of a batch
         has are not encoded, which a large catalogue makes worth while.
@@ -162,11 +149,9 @@ class TwoTowers(nn.Module):
         Of :class:`Tower`.
     """
 
-    _log_batch: Batch | None
-
     def __init__(
         self, schema: Schema, user: Side, item: Side, d: int, normalize: bool,
-        held_out: float, all_items: bool, **tower
+        held_out: float | None, all_items: bool, **tower
     ):  # fmt: skip
         super().__init__()
         self.user, self.item, self.normalize = user, item, normalize
@@ -179,25 +164,33 @@ class TwoTowers(nn.Module):
         self.user_tower = Tower(user.schema(schema), table, **tower)
         self.item_tower = Tower(item.schema(schema), table, **tower)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the module lies."""
+        return self.item_tower.inputs.table.weight.device
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether batches should hold what users have had."""
+        return self.held_out is not None
+
     def set_log_items(self, rows: Encoded) -> None:
         """The items that histories and softmax are of, by number."""
-        self._log_rows, self._log_batch = rows, None
+        self.logged = LogItems(rows).to(self.device)
 
     def log_items(self, numbers: Tensor | None = None) -> Tensor:
         """Outputs y of the item tower for items of the log by number, or for all, shape (n, d)."""
-        device = self.item_tower.inputs.table.weight.device
-        if numbers is not None:
-            rows = self._log_rows.take(numbers.cpu().numpy())
-            return self.item_tower(Batch.from_encoded(rows, device))
-        if self._log_batch is None or self._log_batch.categorical.device != device:
-            self._log_batch = Batch.from_encoded(self._log_rows, device)
-        return self.item_tower(self._log_batch)
+        return self.item_tower(self.logged(numbers))
+
+    def log_vectors(self, numbers: Tensor | None = None) -> Tensor:
+        """Vectors of the same items."""
+        return self.finish(self.log_items(numbers))
 
     def users(self, batch: Batch) -> Tensor:
         """Vectors of users, shape (B, d), from a batch of the user's columns."""
         x = self.user_tower(batch)
-        if batch.sparse is not None:
-            history, y = self._outputs_of(batch.sparse)
+        if batch.histories is not None:
+            history, y = self._outputs_of(batch.histories)
             x = x + add_up(history, y)
         return self.finish(x)
 
@@ -206,12 +199,13 @@ class TwoTowers(nn.Module):
         return self.finish(self.item_tower(batch))
 
     def forward(self, batch: Batch) -> Tensor | Split:
-        if self.training and batch.sparse is not None:
-            return self._predict_held_out(batch, batch.sparse)
+        if self.training and batch.histories is not None:
+            return self._predict_held_out(batch, batch.histories)
         u, v = self.users(self.user.part(batch)), self.items(self.item.part(batch))
         return torch.cat([u, v], 1)  # (B, 2 d)
 
     def _predict_held_out(self, batch: Batch, history: Lists) -> Split:
+        assert self.held_out is not None
         hidden = torch.rand(len(history.values), device=history.values.device) < self.held_out
         rows, y = (history, self.log_items()) if self.all_items else self._outputs_of(history)
         u = self.finish(self.user_tower(batch) + add_up(select(rows, ~hidden), y))
@@ -220,7 +214,7 @@ class TwoTowers(nn.Module):
 
     def _outputs_of(self, history: Lists) -> tuple[Lists, Tensor]:
         """Histories as rows of y, and the outputs y of the item tower for the items in them."""
-        numbers, rows = unique_rows(history.values, len(self._log_rows))
+        numbers, rows = unique_rows(history.values, len(self.logged))
         return replace(history, values=rows), self.log_items(numbers)
 
     def finish(self, x: Tensor) -> Tensor:

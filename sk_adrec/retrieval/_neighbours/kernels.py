@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from scipy import sparse
 
-from ._top_k import map_blocks
+from .._lists.top_k import map_blocks
 
 
 def _compiled(function):
@@ -197,7 +197,7 @@ def _unsigned(indices):
 
 
 def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matrix:
-    """As :func:`sk_adrec.retrieval._similarity.nearest`, from the items' rows.
+    """As :func:`sk_adrec.retrieval._neighbours.similarity.nearest`, from the items' rows.
 
     Each pair of items is counted twice, once for either: to count it once takes a heap of every
     item in every thread, which no cache holds, and was up to five times slower.
@@ -302,7 +302,7 @@ def _add(added, i, total, touched, n):
 
 
 def best_linked(profile, similarity, own, seen, k) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`sk_adrec.retrieval._similarity.best_linked`."""
+    """As :func:`sk_adrec.retrieval._neighbours.similarity.best_linked`."""
     n = profile.shape[0]
     items, scores = np.full((n, k), -1), np.full((n, k), -np.inf, np.float32)
     _best(

@@ -1,4 +1,4 @@
-"""Which column of X is the user, the item and the time.
+"""Columns of a log: which is the user, the item and the time; ids and times as numbers.
 
 The one place where plain arrays, whose columns have no names, are read by position.
 """
@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from .._validation import check_X, is_frame
-from .._warnings import warn
-from ..preprocessing._columns import Column, Table, read_table
-from ..preprocessing._factorize import Factorized, factorize
-from ..preprocessing._schema import hint
-from ..preprocessing._vocabulary import Vocabulary
+from ..._validation import check_X, is_frame
+from ..._warnings import warn
+from ...preprocessing._columns import Column, Table, read_table
+from ...preprocessing._factorize import Factorized, factorize
+from ...preprocessing._schema import hint
+from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 
+#: What an integer id is where a list has no item.
+NULL_ID = -1
 # Integers of Arrow as those of pandas that may be missing.
 _NULLABLE = {
     pa.from_numpy_dtype(dtype.numpy_dtype): dtype
@@ -137,7 +139,32 @@ def read_ids(table: Table, position: int, known: Vocabulary | None = None) -> Fa
     return ids
 
 
-def read_times(table: Table, position: int) -> np.ndarray:
+def number_ids(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
+    """Numbers of ids, from 0 in the order of a vocabulary; -1 where they are unknown or missing."""
+    return np.maximum(vocabulary.encode(ids) - np.int32(FIRST_KNOWN), -1)
+
+
+def decode(vocabulary: Vocabulary, positions: np.ndarray) -> np.ndarray:
+    """Ids of positions, in their own type; position -1 is the null id: -1 of integers, or None."""
+    values = vocabulary.values
+    if values.dtype.kind in "iu":
+        return np.append(values, NULL_ID)[positions]
+    with_null = np.full(len(values) + 1, None, dtype=object)
+    with_null[:-1] = values
+    return with_null[positions]
+
+
+def check_item_ids(items: Vocabulary) -> None:
+    """Raise ValueError where an item has the id that stands for no item in a list of integers."""
+    if items.values.dtype.kind in "iu" and (items.values == NULL_ID).any():
+        raise ValueError(
+            f"An item has the id {NULL_ID}, which means no item where lists of integers end "
+            f"early. If it stands for a missing item, drop those rows: X[X[item] != {NULL_ID}]; if "
+            "it is an item, pass ids as strings: X[item].astype(str)."
+        )
+
+
+def times_as_numbers(table: Table, position: int) -> np.ndarray:
     """A column of times as numbers that sort alike, shape (n_rows,): float64 or int64.
 
     Raises

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._target import check_two_classes
-from .._validation import is_frame
-from ..preprocessing._columns import Table, read_table
-from ..preprocessing._factorize import Factorized
-from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
-from ._interactions import Interactions
-from ._roles import as_table, read_ids, read_times, role_positions
-from ._top_k import NULL_ID
+from ..._state import stored
+from ..._target import check_two_classes
+from ..._validation import is_frame
+from ...preprocessing._columns import Table, read_table
+from ...preprocessing._factorize import Factorized
+from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
+from .interactions import Interactions
+from .roles import as_table, check_item_ids, number_ids, read_ids, role_positions, times_as_numbers
 
 # Users, items and weights of pairs that did not happen.
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+@stored
 @dataclass(frozen=True)
 class Log:
     """All that was learned of who did what.
@@ -67,7 +68,7 @@ class Log:
         at = role_positions(table, roles)
         known = {} if before is None else {"user": before.users, "item": before.items}
         ids = [read_ids(table, at[role], known.get(role)) for role in ("user", "item")]
-        times = read_times(table, at["time"]) if "time" in at else None
+        times = times_as_numbers(table, at["time"]) if "time" in at else None
         keep = (ids[0].codes >= 0) & (ids[1].codes >= 0)
         if not keep.all():
             ids = [Factorized(one.codes[keep], one.values) for one in ids]
@@ -86,7 +87,7 @@ class Log:
         known = (None, None) if before is None else (before.users, before.items)
         vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
         check_item_ids(vocabularies[1])
-        codes = [_positions(vocab, one) for vocab, one in zip(vocabularies, ids)]
+        codes = [number_ids(vocab, one) for vocab, one in zip(vocabularies, ids)]
         rows = (*codes, positive, weight, times)
         if before is not None:
             rows = tuple(map(_join, before._rows(*vocabularies), rows))
@@ -133,36 +134,22 @@ class Log:
             times = None if times is None else np.append(times, np.zeros(n, times.dtype))
         return user, item, positive, weight, times
 
-    def to_state(self) -> dict[str, Any]:
-        """The log as dicts, strings, numbers and plain arrays."""
+    @property
+    def positive_rate(self) -> float:
+        """Share of the positives in the log's weight; 0.5 without negatives."""
+        if self.negatives is None:
+            return 0.5
+        total = self.interactions.weight.sum(dtype=np.float64)
+        return float(total / (total + self.negatives[2].sum()))
+
+    def popularity_of(self, items: Vocabulary) -> np.ndarray:
+        """Share of items, of the log or new, in the weight of all positives, shape (n_items,)."""
         pairs = self.interactions
-        return {
-            "users": self.users.to_state(),
-            "items": self.items.to_state(),
-            "pairs": [pairs.indptr, pairs.items, pairs.weight, pairs.times, pairs.n_items],
-            "negatives": None if self.negatives is None else list(self.negatives),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Log:
-        """The log that `to_state` described."""
-        negatives = state["negatives"]
-        return cls(
-            Vocabulary.from_state(state["users"]),
-            Vocabulary.from_state(state["items"]),
-            Interactions(*state["pairs"]),
-            None if negatives is None else tuple(negatives),
-        )
-
-
-def check_item_ids(items: Vocabulary) -> None:
-    """Raise ValueError where an item has the id that stands for no item in a list of integers."""
-    if items.values.dtype.kind in "iu" and (items.values == NULL_ID).any():
-        raise ValueError(
-            f"An item has the id {NULL_ID}, which means no item where lists of integers end "
-            f"early. If it stands for a missing item, drop those rows: X[X[item] != {NULL_ID}]; if "
-            "it is an item, pass ids as strings: X[item].astype(str)."
-        )
+        total = np.bincount(pairs.items, pairs.weight, pairs.n_items)
+        if items is self.items:
+            return total / total.sum()
+        code = items.translate(self.items) - FIRST_KNOWN
+        return np.where(code >= 0, total[code], 0.0) / total.sum()
 
 
 def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Vocabulary:
@@ -170,10 +157,6 @@ def _learn(ids: Factorized, weight: np.ndarray, known: Vocabulary | None) -> Voc
     if known is None:
         return Vocabulary().fit_counts(ids.values, counts)
     return known.in_order().grow_counts(ids.values, counts).in_order()
-
-
-def _positions(vocabulary: Vocabulary, ids: Factorized) -> np.ndarray:
-    return vocabulary.encode(ids) - np.int32(FIRST_KNOWN)
 
 
 def _join(first, second):
@@ -257,15 +240,49 @@ def read_histories(
             roles = {role: name for role, name in roles.items() if role != "time"}
         at = role_positions(table, roles)
         users, items = read_ids(table, at["user"]), read_ids(table, at["item"], known_items)
-        times = read_times(table, at["time"]) if "time" in at else None
+        times = times_as_numbers(table, at["time"]) if "time" in at else None
         vocabulary = Vocabulary().fit_counts(users.values, users.counts(None))
     else:
         raise TypeError(
             "history must be a dict of user to list of items, or a log with the columns of fit, "
             f"got {type(history).__name__}"
         )
-    user, item = _positions(vocabulary, users), _positions(known_items, items)
+    user, item = number_ids(vocabulary, users), number_ids(known_items, items)
     keep = (user >= 0) & (item >= 0)
     shape = (vocabulary.n_codes - FIRST_KNOWN, known_items.n_codes - FIRST_KNOWN)
     times = None if times is None else times[keep]
     return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
+
+
+def find_histories(
+    log: Log, ids: Factorized, numbers: np.ndarray, history, roles: dict[str, str | int]
+) -> tuple[Interactions, np.ndarray]:
+    """Histories, and which of them each user has; -1 = none.
+
+    Warns where the users of `history` are of another type than those that are asked for: whichever
+    of them is of another type than the log's.
+
+    Parameters
+    ----------
+    log : Log
+    ids : Factorized
+        Users that are asked for.
+    numbers : ndarray of shape (n,)
+        Theirs in the log; -1 = not in it.
+    history : mapping, data frame or None
+        Given ones stand in place of the log's.
+    roles : dict of str to str or int
+        As of :func:`read_histories`.
+    """
+    if history is None:
+        return log.interactions, numbers
+    given_users, given = read_histories(history, roles, log.items)
+    if log.users.holds(ids.values):
+        log.users.warn_of_other_type(given_users.as_factorized(), "history, as users,")
+    else:
+        given_users.warn_of_other_type(ids, "users", "history")
+    own = number_ids(given_users, ids)
+    # Those given come first; of the others, only those asked for are copied.
+    asked, place = np.unique(numbers, return_inverse=True)
+    row = np.where(own >= 0, own, len(given.lengths) + place)
+    return given.followed_by(log.interactions.take(asked)), row

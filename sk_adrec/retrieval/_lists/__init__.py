@@ -1,0 +1,1 @@
+"""Lists of the best items: search, how good they are, and what a score means."""

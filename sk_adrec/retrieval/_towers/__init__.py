@@ -1,0 +1,1 @@
+"""The parts that two towers are made of."""

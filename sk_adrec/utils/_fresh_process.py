@@ -1,0 +1,142 @@
+"""Fresh Python processes that need not import torch again.
+
+Starting an interpreter takes milliseconds, importing torch, skorch and what they need takes
+seconds. Where processes can be forked, one that has imported third-party libraries and done nothing
+else is kept; each process is a copy of it. Modules of this library or of the user are imported in
+the copy, so nothing of the calling process is there.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+# What an estimator may import, itself left out. torch.optim imports torch._dynamo when the first
+# optimizer is built.
+_LIBRARIES = ("pandas", "pyarrow", "sklearn", "torch", "torch._dynamo", "skorch", "lightgbm")
+_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": ""}
+
+_COPIES = """
+import importlib, json, os, sys, traceback, warnings
+
+def run(code, arguments, path, environ, folder, errors):
+    sys.stderr = open(errors, "w")
+    os.dup2(sys.stderr.fileno(), 2)
+    os.dup2(2, 1)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    sys.path[:], sys.argv[1:] = path, arguments
+    importlib.invalidate_caches()
+    try:
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass
+for line in sys.stdin:
+    with warnings.catch_warnings():
+        # BLAS has idle threads of its own, which it restarts in the copy.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        copy = os.fork()
+    if copy == 0:
+        status = 1
+        try:
+            status = run(**json.loads(line))
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    print(os.waitpid(copy, 0)[1], flush=True)
+"""
+
+_LOCK = threading.Lock()
+
+
+def run_fresh(code: str, *arguments: str, timeout: float = 120.0) -> str | None:
+    """Run Python code in a new process that sees no CUDA device.
+
+    It finds modules where this process finds them.
+
+    Parameters
+    ----------
+    code : str
+    *arguments : str
+        ``sys.argv[1:]`` of the process.
+    timeout : float, default=120.0
+        Seconds.
+
+    Returns
+    -------
+    str or None
+        What the process wrote to stderr if it failed, otherwise None.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+    """
+    environ = {**os.environ, **_ENVIRONMENT}
+    if sys.platform != "linux":
+        environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return done.stderr if done.returncode else None
+    with _LOCK, tempfile.TemporaryDirectory() as name:
+        errors = Path(name, "stderr")
+        request = {
+            "code": code,
+            "arguments": arguments,
+            "path": sys.path,
+            "environ": environ,
+            "folder": os.getcwd(),
+            "errors": str(errors),
+        }
+        original = _original(os.getpid())
+        original.stdin.write(json.dumps(request) + "\n")
+        original.stdin.flush()
+        if not select.select([original.stdout], [], [], timeout)[0]:
+            _end(original)
+            _original.cache_clear()
+            raise subprocess.TimeoutExpired(code, timeout)
+        failed = original.stdout.readline().strip() != "0"
+        return errors.read_text() if failed else None
+
+
+@functools.lru_cache(maxsize=1)
+def _original(pid: int) -> subprocess.Popen:
+    """The process that is copied; a fork of this process, of another pid, has its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _COPIES, *_LIBRARIES],
+        env={**os.environ, **_ENVIRONMENT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    atexit.register(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a process and its copies, if they still run."""
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.communicate()

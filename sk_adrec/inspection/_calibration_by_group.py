@@ -17,7 +17,7 @@ _MARGIN = 1.15
 # A few rows give intervals over decades, beside which all else would look alike.
 _WIDEST = 10.0
 # From here on a total is rounded.
-_MOST_DIGITS = 1e12
+_MOST_DIGITS = 1e9
 
 
 class CalibrationByGroupDisplay:
@@ -271,7 +271,7 @@ class CalibrationByGroupDisplay:
             )
 
     def _label(self, ax, drawn):
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
         names = [
             f"{shown(name)}  ({_count(observed)} of {_count(weight)})"
@@ -280,7 +280,7 @@ class CalibrationByGroupDisplay:
         ax.set_yticks(np.arange(len(drawn)), names, **as_it_is(*names))
         ax.set_ylim(len(drawn) - 0.4, -0.6)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(
             f"expected / observed positives, {self.confidence_level:.0%} Poisson interval"

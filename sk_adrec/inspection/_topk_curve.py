@@ -242,7 +242,9 @@ class TopKCurveDisplay:
         marker = "o" if len(self.table) <= _MOST_MARKERS else None
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_ = [
-            ax.plot(self.table.index, curve, marker=marker, markersize=4, label=legend_label(name))[0]
+            ax.plot(self.table.index, curve, marker=marker, markersize=4, label=legend_label(name))[
+                0
+            ]
             for name, curve in self.table.items()
         ]
         ax.xaxis.get_major_locator().set_params(integer=True)

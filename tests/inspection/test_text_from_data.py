@@ -15,8 +15,8 @@ from sk_adrec import AttentionDisplay, CalibrationByGroupDisplay, TopKCurveDispl
 matplotlib.use("Agg")
 
 NAMES = [
-    "$5-$10", "$5_to_$10", "a$^$", "$a_$", "$", "$$", "US$", r"\$5 and \$6", "_baseline", "__", "_$_",
-    "_nolegend_", "50 % #1 & more ~ {} \\frac", "a\nb", " padded ",
+    "$5-$10", "$5_to_$10", "a$^$", "$a_$", "$", "$$", "US$", r"\$5 and \$6", "_baseline", "__",
+    "_$_", "_nolegend_", "50 % #1 & more ~ {} \\frac", "a\nb", " padded ",
 ]  # fmt: skip
 
 

@@ -172,9 +172,7 @@ def test_scorers_read_it(kind, metric):
 def test_in_searches_and_folds():
     y, scorer = pandas_categories(), make_funnel_scorer("ctr_auc")
     model = ESMMEstimator(**SMALL)
-    named = cross_val_score(
-        ESMMEstimator(stages=ORDER, **SMALL), X, Y, scoring=scorer, cv=KFold(2)
-    )
+    named = cross_val_score(ESMMEstimator(stages=ORDER, **SMALL), X, Y, scoring=scorer, cv=KFold(2))
     np.testing.assert_array_equal(cross_val_score(model, X, y, scoring=scorer, cv=KFold(2)), named)
     search = GridSearchCV(model, {"l2": [0.0]}, scoring=scorer, cv=KFold(2)).fit(X, y)
     assert search.best_estimator_.stage_names_ == ["click", "buy"]

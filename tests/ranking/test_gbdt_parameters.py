@@ -196,7 +196,8 @@ def test_bins_go_by_position():
 def test_only_columns_of_a_group_interact(groups):
     paths = splits(fit(interaction_constraints=groups))
     assert all(path <= {"bid", "age"} or path <= {"tags", "size"} for path in paths)
-    assert {"bid", "age"} in paths and {"tags", "size"} in paths
+    assert {"bid", "age"} in paths
+    assert {"tags", "size"} in paths
 
 
 def test_the_booster_has_the_columns_of_X_in_their_order():
@@ -222,7 +223,11 @@ def test_missing_values_are_missing_in_their_column():
 
 
 BAD_COLUMNS = [
-    ({"monotone_constraints": [1, 0, 0, 0, 0]}, ValueError, "is 1 for column 'ad', which holds ids"),
+    (
+        {"monotone_constraints": [1, 0, 0, 0, 0]},
+        ValueError,
+        "is 1 for column 'ad', which holds",
+    ),
     ({"mc": [0, 1]}, ValueError, "mc of gbdt must have one entry for each of the 5 columns of X"),
     ({"mc": [0] * 6}, ValueError, "['ad', 'bid', 'tags', 'age', 'size'], got 6 entries"),
     ({"mc": [0, 2, 0, 0, 0]}, ValueError, "must be -1, 0 or 1, got 2 for column 'bid'"),
@@ -322,7 +327,7 @@ def test_the_log_loss_by_another_name(objective):
 
 
 def test_what_lightgbm_refuses_is_a_value_error():
-    with pytest.raises(ValueError, match="LightGBM refuses the parameters of gbdt: .*boosting"):
+    with pytest.raises(ValueError, match=r"LightGBM refuses the parameters of gbdt: .*boosting"):
         fit(boosting_type="foo")
     with pytest.raises(ValueError, match="LightGBM refuses the parameters of gbdt: Number of"):
         fit(num_class=3)

@@ -127,7 +127,7 @@ def draw_attention(model: DINClassifier, test: Rows, purchases: pd.DataFrame, pa
             model, X, history="hist_product_id", names=names, axes=axes.ravel()
         )
         for ax, product in zip(display.axes_, X["product_id"]):
-            ax.set_title(f"Bought: {names.get(product, product)}")
+            ax.set_title(f"Bought: {names.get(product, product)}", parse_math=False)
             ax.axvline(1 / MAX_LEN, color="0.4", ls=":", lw=1)
             ax.xaxis.set_major_locator(MaxNLocator(3))
         for ax in axes[0]:

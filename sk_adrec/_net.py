@@ -16,6 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 from threadpoolctl import ThreadpoolController
 
 from ._batches import BatchIterator
+from ._callbacks import explain_missing
 from .nn.random import Draws, drawing_from, is_foreign
 
 
@@ -108,7 +109,7 @@ class LogNet(NeuralNet):
 
     Differs from :class:`skorch.NeuralNet` in four points: datasets are iterated by slices; the
     loss is the weighted mean of the criterion's per-row losses; losses are recorded once per
-    epoch instead of once per batch; Ctrl-C ends the fit as an exception.
+    epoch, and once per batch only where asked; Ctrl-C ends the fit as an exception.
 
     Parameters
     ----------
@@ -132,6 +133,10 @@ class LogNet(NeuralNet):
         Threads of torch while training; None leaves them as they are.
     valid_batch_size : int
         Rows scored at once after an epoch, if more than `batch_size`.
+    records_batches : bool
+        Whether the history holds the loss and the size of each batch, as callbacks may want it.
+    verbose : int
+        Whether skorch's callbacks write what they have to say.
     **net_params
         Anything else that skorch takes.
     """
@@ -149,13 +154,20 @@ class LogNet(NeuralNet):
         progress_title="fit",
         n_threads=None,
         valid_batch_size=8192,
+        records_batches=False,
+        verbose=0,
         **net_params,
     ):
         self.n_threads, self.valid_batch_size = n_threads, valid_batch_size
         self.valid_rows, self.metrics, self.rng = valid_rows, metrics, rng
         self.draws = Draws(0) if draws is None else draws
         self.id_dropout, self.progress_title = id_dropout, progress_title
-        super().__init__(module, criterion, train_split=None, verbose=0, **net_params)
+        self.records_batches = records_batches
+        # Whether this is a further pass, which has no validation rows.
+        self.is_further = False
+        # For skorch's ProgressBar, which counts batches by it.
+        net_params["iterator_valid__batch_size"] = valid_batch_size
+        super().__init__(module, criterion, train_split=None, verbose=verbose, **net_params)
 
     @property
     def _default_callbacks(self):
@@ -168,6 +180,9 @@ class LogNet(NeuralNet):
         if training:
             return BatchIterator(dataset, self.batch_size, self.device, self.rng, self.id_dropout)
         return BatchIterator(dataset, max(self.batch_size, self.valid_batch_size), self.device)
+
+    def get_dataset(self, X, y=None):
+        return X
 
     def infer(self, x, **fit_params):
         return self.module_(x)
@@ -182,29 +197,42 @@ class LogNet(NeuralNet):
         if iterator is None:
             return
         collect = not training and self.metrics
-        total, count, outputs = 0.0, 0, []
+        total, count, n_batches, outputs = 0.0, 0, 0, []
         for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
+            # Callbacks see rows and targets, as in skorch.
+            shown = batch[0], batch[1][0]
+            self.notify("on_batch_begin", batch=shown, training=training)
             step = step_fn(batch, **fit_params)
             size = len(batch[0])
             # Stays on the device: one synchronisation per epoch, not per batch.
             total = total + step["loss"].detach() * size
-            count += size
+            count, n_batches = count + size, n_batches + 1
             if collect:
                 outputs.append(step["y_pred"])
-            self.notify("on_batch_end", batch=batch, training=training, **step)
+            if self.records_batches:
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                self.history.record_batch(f"{prefix}_batch_size", size)
+            self.notify("on_batch_end", batch=shown, training=training, **step)
         loss = float(total) / count
         if not np.isfinite(loss):
             raise ValueError(
                 f"The {prefix} loss of epoch {len(self.history)} is {loss}: the fit has diverged. "
                 "Lower lr, or rescale columns with very large values."
             )
-        self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_batch_count", n_batches)
+        self._record(f"{prefix}_loss", loss, falls=True)
         if collect:
             scored = torch.cat(outputs).cpu().numpy()
             for name, function in self.metrics:
                 value = function(self.module_, scored, *iterator.data.labels)
-                self.history.record(f"{prefix}_{name}", value)
+                self._record(f"{prefix}_{name}", value, falls=False)
+
+    def _record(self, name, value, *, falls):
+        """Write a value into the history, and whether it is the best so far, as skorch does."""
+        sign = -1 if falls else 1
+        before = [sign * epoch[name] for epoch in self.history[:-1] if name in epoch]
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", bool(sign * value > np.nanmax([-np.inf, *before])))
 
     def notify(self, method_name, **cb_kwargs):
         getattr(self, method_name)(self, **cb_kwargs)
@@ -215,6 +243,14 @@ class LogNet(NeuralNet):
                 if isinstance(callback, EarlyStopping):
                     raise StopTraining from None
                 raise
+            except Exception as error:
+                if method_name != "on_epoch_end":
+                    raise
+                reason = explain_missing(callback, error, self.history[-1])
+                if reason is None:
+                    raise
+                if not self.is_further:
+                    raise ValueError(reason) from error
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train for `max_epochs` more epochs; KeyboardInterrupt is the caller's."""

@@ -12,6 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ._batches import forward_batches
+from ._callbacks import check_callbacks
 from ._hyperparameters import (
     KW_ONLY,
     Count,
@@ -70,10 +71,13 @@ class NetEstimator(LogEstimator):
         1 shows a progress bar with the training loss, the validation loss and metric: for long
         fits.
     callbacks : list of skorch callbacks
-        What is called after batches and epochs, for a schedule of `lr` or a log of your own: for
-        instance ``skorch.callbacks.LRScheduler`` or ``EarlyStopping``; copied before use.
-        Callbacks that call ``net.predict`` (EpochScoring) or read gradients as dense tensors
-        (GradientNormClipping) do not fit: data are encoded, gradients row-sparse.
+        What is called after batches and epochs, for a schedule of `lr`, a file of the best epoch
+        or a log of your own: for instance ``skorch.callbacks.LRScheduler`` or ``Checkpoint``;
+        copied before use. ``net.history`` holds "train_loss", with validation rows "valid_loss" and
+        the metrics that ``verbose=1`` shows ("valid_auc"), and of each whether it is the best so
+        far ("valid_loss_best"). In `partial_fit` nothing monitors validation rows. What does not
+        fit is refused by name: scikit-learn's scorers in EpochScoring, since a net has no classes;
+        GradientNormClipping where gradients are row-sparse (``optimizer="auto"``).
     net_params
         Further parameters of :class:`skorch.NeuralNet`, such as
         ``{"optimizer__betas": (0.9, 0.99)}``; what the other parameters set is refused.
@@ -112,6 +116,10 @@ class NetEstimator(LogEstimator):
     _batch_range: ClassVar[tuple[int, int]] = (64, 4096)
     _stop_metric: ClassVar[str | None] = None
     _fitted: ClassVar[str] = "net_"
+
+    def _check_params(self):
+        super()._check_params()
+        check_callbacks(self.callbacks, dense_gradients=self.optimizer != "auto")
 
     @abstractmethod
     def _build_module(self, schema: Schema) -> torch.nn.Module:

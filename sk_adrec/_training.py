@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ._batches import TrainingRows
+from ._callbacks import copy_callbacks, have_something_to_say, watches_validation_rows
 from ._hyperparameters import Rule
 from ._net import LinearDecay, LogNet, ProgressBar, RestoreBest
 from ._state import stored
@@ -23,7 +24,7 @@ _STEPS_PER_EPOCH = 200
 _OWN_NET_PARAMS = {
     "module", "criterion", "optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device",
     "train_split", "verbose", "valid_rows", "metrics", "rng", "id_dropout", "progress_title",
-    "n_threads", "valid_batch_size", "draws",
+    "n_threads", "valid_batch_size", "draws", "records_batches",
 }  # fmt: skip
 
 Metric = Callable[[torch.nn.Module, np.ndarray, np.ndarray, np.ndarray], float]
@@ -152,6 +153,8 @@ def make_net(
         # Loaded, it is told how many when it is trained further.
         batch_size=1 if loading else settings.rows_per_batch(n_rows),
         callbacks=_callbacks(settings, valid),
+        records_batches=bool(settings.callbacks),
+        verbose=int(bool(settings.verbose) or have_something_to_say(settings.callbacks)),
         device=device,
         **optimizer,
         **settings.net_params,
@@ -159,7 +162,7 @@ def make_net(
 
 
 def _callbacks(settings: Settings, valid: TrainingRows | None) -> list[Any]:
-    callbacks = copy.deepcopy(list(settings.callbacks))
+    callbacks = copy_callbacks(settings.callbacks)
     if valid is not None and settings.patience is not None:
         # First, so that it has seen the epoch after which another callback stops.
         callbacks.insert(0, RestoreBest(settings.patience, metric=settings.stop_metric))
@@ -177,14 +180,16 @@ def train_further(net: LogNet, loss: torch.nn.Module, rows: TrainingRows, settin
     net.id_dropout = settings.id_dropout
     for group in net.optimizer_.param_groups:
         group["lr"] = settings.lr
+        # Of an optimiser that is new, which a schedule goes on with.
+        group.setdefault("initial_lr", settings.lr)
         if "l2" in group:
             group["l2"] = settings.l2
     # There are no validation rows now, so nothing can be monitored on them.
+    net.is_further = True
     net.callbacks_ = [
         (name, callback)
         for name, callback in net.callbacks_
-        if not isinstance(callback, RestoreBest)
-        and not str(getattr(callback, "monitor", "")).startswith("valid")
+        if not isinstance(callback, RestoreBest) and not watches_validation_rows(callback)
     ]
     before = copy.deepcopy(net.module_.state_dict())
     try:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from .._validation import check_number
 from ..metrics._scorers import read_column
+from ._pyplot import as_it_is, pyplot, shown
 
 _ORDINARY, _LARGEST = "#9aa5b1", "#1d4ed8"
 _BAR_HEIGHT = 0.7
@@ -158,9 +159,11 @@ class AttentionDisplay:
             if len(weight) and weight.max() > _STANDS_OUT * weight.mean():
                 colors[int(np.argmax(weight))] = _LARGEST
             ax.barh(np.arange(len(weight)), weight, _BAR_HEIGHT, color=colors)
-            ax.set_yticks(np.arange(len(weight)), events)
+            names = list(map(shown, events))
+            ax.set_yticks(np.arange(len(weight)), names, **as_it_is(*names))
             ax.invert_yaxis()
-            ax.set_title(title if len(weight) else f"{title} (no history)", fontsize="medium")
+            title = shown(title) if len(weight) else f"{shown(title)} (no history)"
+            ax.set_title(title, fontsize="medium", **as_it_is(title))
             ax.set_xlabel("attention weight")
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
@@ -174,13 +177,7 @@ def _events(row, shown) -> list:
 
 
 def _new_axes(n_rows: int, n_events: int):
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "AttentionDisplay draws with matplotlib, which is not installed: "
-            'pip install "sk-adrec[plot]"'
-        ) from error
+    plt = pyplot("AttentionDisplay")
     n_columns = min(n_rows, _PANELS_PER_LINE)
     n_lines = -(-n_rows // n_columns)
     figure, axes = plt.subplots(

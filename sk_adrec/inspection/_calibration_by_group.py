@@ -8,7 +8,7 @@ from scipy.special import gammaincinv
 
 from .._validation import check_length, check_number, read_column
 from ..metrics._checks import check_probabilities, check_weights, group_codes, is_positive
-from ._pyplot import pyplot
+from ._pyplot import as_it_is, pyplot, shown
 
 _CALIBRATED, _WRONG = "#9aa5b1", "#c2410c"
 _BAR_HEIGHT = 0.7
@@ -16,6 +16,8 @@ _BAR_HEIGHT = 0.7
 _MARGIN = 1.15
 # A few rows give intervals over decades, beside which all else would look alike.
 _WIDEST = 10.0
+# From here on a total is rounded.
+_MOST_DIGITS = 1e9
 
 
 class CalibrationByGroupDisplay:
@@ -269,16 +271,16 @@ class CalibrationByGroupDisplay:
             )
 
     def _label(self, ax, drawn):
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
         names = [
-            f"{name}  ({observed:,.0f} of {weight:,.0f})"
+            f"{shown(name)}  ({_count(observed)} of {_count(weight)})"
             for name, observed, weight in zip(drawn.index, drawn["observed"], drawn["weight"])
         ]
-        ax.set_yticks(np.arange(len(drawn)), names)
+        ax.set_yticks(np.arange(len(drawn)), names, **as_it_is(*names))
         ax.set_ylim(len(drawn) - 0.4, -0.6)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(
             f"expected / observed positives, {self.confidence_level:.0%} Poisson interval"
@@ -286,8 +288,14 @@ class CalibrationByGroupDisplay:
         which = (
             "" if len(drawn) == len(self.table) else f", {len(drawn)} largest of {len(self.table)}"
         )
-        ax.set_ylabel(f"{self.group_name}  (observed of rows){which}")
+        label = f"{shown(self.group_name)}  (observed of rows){which}"
+        ax.set_ylabel(label, **as_it_is(label))
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False)
+
+
+def _count(total: float) -> str:
+    """A number of rows, or the sum of weights in whatever unit."""
+    return f"{total:,.0f}" if total == 0 or 0.5 <= total < _MOST_DIGITS else f"{total:.3g}"
 
 
 def _limits(low, high, ratios):
@@ -331,12 +339,15 @@ def _ratios(positive, p, groups, weight, confidence_level):
         {"weight": sums(weight), "expected": sums(weight * p), "observed": sums(weight * positive)},
         index=pd.Index([*values, missing], dtype=object, name=getattr(groups, "name", None)),
     )
-    squares = sums(weight**2 * positive)
+    # Squares of weights in a unit of their own neither vanish nor overflow.
+    largest = weight.max()
+    squares = sums((weight / largest) ** 2 * positive)
     with np.errstate(divide="ignore", invalid="ignore"):
         table["ratio"] = table["expected"] / table["observed"]
-        n = np.where(squares > 0, table["observed"] ** 2 / squares, 0.0)
+        n = np.where(squares > 0, (table["observed"] / largest) ** 2 / squares, 0.0)
         # What one of the n effective positives counts; without any, what a row counts.
-        unit = np.where(n > 0, table["observed"] / n, sums(weight**2) / table["weight"])
+        row = sums((weight / largest) ** 2) * largest / (table["weight"] / largest)
+        unit = np.where(n > 0, table["observed"] / n, row)
         tail = (1 - confidence_level) / 2
         most = gammaincinv(n + 1, 1 - tail) * unit
         least = np.where(n > 0, gammaincinv(n, tail) * unit, 0.0)

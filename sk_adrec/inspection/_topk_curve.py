@@ -11,7 +11,7 @@ from .._validation import check_choice, check_number
 from ..metrics._hits import find_hits
 from ..metrics._topk import TOPK_METRICS, average, row_weights, warn_undefined
 from ..metrics._topk_rows import Case, recommend_for_rows, warn_all_seen
-from ._pyplot import pyplot
+from ._pyplot import draw_legend, legend_label, pyplot
 
 _SHOWN_NAME = {
     "hit_rate": "hit rate",
@@ -242,15 +242,17 @@ class TopKCurveDisplay:
         marker = "o" if len(self.table) <= _MOST_MARKERS else None
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_ = [
-            ax.plot(self.table.index, self.table[name], marker=marker, markersize=4, label=name)[0]
-            for name in self.table
+            ax.plot(self.table.index, curve, marker=marker, markersize=4, label=legend_label(name))[
+                0
+            ]
+            for name, curve in self.table.items()
         ]
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("k")
         ax.set_ylabel(f"{_SHOWN_NAME.get(self.metric, self.metric)} at k, {self.n_rows:,} rows")
         # The limit stays automatic, for further curves on the same axes.
         ax.set_ylim(bottom=0, auto=None)
-        ax.legend()
+        draw_legend(ax, dict(zip(self.lines_, self.table)))
         return self
 
 

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
+from .._target import in_order, order_of_labels
 from .._validation import check_choice
 from ._checks import check_weights
 
@@ -31,8 +32,9 @@ def make_funnel_scorer(metric="ctcvr_auc", *, stages=None):
           as far as known. It judges levels too; the others judge order alone.
     stages : array-like, default=None
         All labels in funnel order, or the columns of a data frame that are the stages, in that
-        order. None takes what the model says, or else sorts numbers and takes columns as they are;
-        three or more labels that are text need it then.
+        order. None takes what the model says, or the order of y's dtype (ordered categories, a
+        Polars Enum), or else sorts numbers and takes columns as they are; three or more labels
+        that are text need it then.
 
     Returns
     -------
@@ -79,6 +81,7 @@ class _FunnelScorer:
         self._request.score.add_request(param="sample_weight", alias=None)
 
     def __call__(self, estimator, X, y, sample_weight=None):
+        order = order_of_labels(y)
         y = y.to_pandas() if hasattr(y, "to_pandas") else y
         p = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         if np.ndim(y) == 2:
@@ -89,7 +92,7 @@ class _FunnelScorer:
                     "those of a funnel: y of columns needs a multi-task model fitted on columns"
                 )
         else:
-            y, reached = self._columns_of_labels(np.asarray(y), p, estimator)
+            y, reached = self._columns_of_labels(np.asarray(y), p, estimator, order)
         weight = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, y)
         if y.shape != reached.shape:
             raise ValueError(
@@ -113,7 +116,7 @@ class _FunnelScorer:
             y = y[[column[str(name)] for name in names]]
         return pd.DataFrame(y).to_numpy(dtype=np.float64, na_value=np.nan)
 
-    def _columns_of_labels(self, y, p, estimator):
+    def _columns_of_labels(self, y, p, estimator, order):
         """Stages reached, and their probabilities, (n, K) each, from labels and theirs."""
         classes = estimator.classes_
         if p.shape[1] != len(classes) or not np.allclose(p.sum(axis=1), 1, atol=1e-4):
@@ -125,7 +128,9 @@ class _FunnelScorer:
         if stages is None:
             # A fold may hold a label that the training rows lacked: it was given no chance.
             labels = np.union1d(classes, y)
-            if len(labels) > 2 and labels.dtype.kind in "OUS":
+            if order is not None:
+                labels = in_order(labels, order)
+            elif len(labels) > 2 and labels.dtype.kind in "OUS":
                 raise ValueError(
                     f"stages must give the order of the labels {labels.tolist()} in the funnel, "
                     "such as stages=['seen', 'click', 'purchase']"

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import BaseTorchEstimator
 from .._hyperparameters import KW_ONLY, Rule, hyperparameters
 from .._log_estimator import ReadsColumns
+from .._target import order_of_labels
 from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
 from ._relations import Funnel, Relation, funnel_names
 from ._target import labels_to_columns
@@ -73,6 +74,7 @@ class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
     def _check_rows(self, X, y, sample_weight, *, reset):
         if reset:
             self._columns_of_y = self._relation.columns(y)
+            self._order_of_y = order_of_labels(y)
         return super()._check_rows(X, y, sample_weight, reset=reset)
 
     def _check_target(self, y):
@@ -108,7 +110,7 @@ class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
         else:
             if reset:
                 self.classes_ = np.unique(y)
-            self._labels = self._relation.order(self.classes_, y)
+            self._labels = self._relation.order(self.classes_, y, self._order_of_y)
             self.classes_ = np.sort(self._labels)
             names = self._labels[1:].tolist()
             if not names:
@@ -116,6 +118,7 @@ class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
                     f"y must have two classes, got one class: {self.classes_.tolist()[0]!r} in all "
                     f"{len(y)} rows of positive weight"
                 )
+        del self._order_of_y
         self.n_tasks_ = len(names)
         self.task_names_ = [str(name) for name in names]
         weights = None if isinstance(self.loss_weights, str) else self.loss_weights
@@ -126,7 +129,8 @@ class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
             )
 
     def _split(self, y, random_state, *, explicit):
-        return super()._split(self._relation.strata(y), random_state, explicit=explicit)
+        strata = self._relation.strata(y, self._order_of_y)
+        return super()._split(strata, random_state, explicit=explicit)
 
     # ---- training ------------------------------------------------------------------------
 

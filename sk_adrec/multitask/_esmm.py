@@ -73,8 +73,9 @@ class ESMMEstimator(BaseMultiTask):
     stages : array-like
         For a target of columns: which columns of a data frame are the stages, in funnel order, or
         the names of an array's columns. For labels: all labels in funnel order, that of no stage
-        first. None takes the columns as they are, and the labels that occur in sorted order. Set
-        it where the order is not the alphabet's, or where a fold may lack the last stage.
+        first. None takes the columns as they are, and the labels that occur in the order of their
+        dtype (ordered categories, a Polars Enum), or else sorted. Set it where the order is not the
+        alphabet's, or where a fold may lack the last stage.
     on_inconsistent
         A row with a 1 in a later stage and a 0 in an earlier one raises; "fix" sets the earlier
         one to 1. Look at such rows before you fix them.

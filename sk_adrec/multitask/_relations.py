@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit, log_expit, logit
 from sklearn.metrics import roc_auc_score
 
-from .._target import check_two_classes
+from .._target import check_two_classes, in_order
 from .._training import Metric
 from ..losses import EntireSpaceLoss, IndependentTasksLoss
 from ._target import (
@@ -44,10 +44,10 @@ class Independent:
         """Labels, shape (n,), or float64 columns of 0, 1 and NaN, shape (n, K)."""
         return read_target(y, columns, nested=None)
 
-    def order(self, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The labels of a target of labels, that of no task first."""
+    def order(self, classes: np.ndarray, y: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+        """The labels of a target of labels, that of no task first; `order` is its dtype's."""
         check_two_classes(classes, y)
-        return classes
+        return classes if order is None else in_order(classes, order)
 
     def check(self, y: np.ndarray, names: list[str]) -> None:
         """Raise where a task has nothing to learn."""
@@ -61,7 +61,7 @@ class Independent:
                     f"{known[0]:g} in all {len(known)} rows where it is known"
                 )
 
-    def strata(self, y: np.ndarray) -> np.ndarray:
+    def strata(self, y: np.ndarray, order: np.ndarray | None) -> np.ndarray:
         """What rows are split by, shape (n,): the tasks known to be 1, as one number."""
         if y.ndim == 1:
             return y
@@ -108,9 +108,9 @@ class Funnel:
     def read(self, y, columns):
         return read_target(y, columns, nested=self.on_inconsistent)
 
-    def order(self, classes, y):
-        labels = funnel_labels(classes, self.stages)
-        warn_of_assumed_order(labels, self.stages)
+    def order(self, classes, y, order):
+        labels = funnel_labels(classes, self.stages, order)
+        warn_of_assumed_order(labels, self.stages, order)
         return labels
 
     def check(self, y, names):
@@ -126,10 +126,10 @@ class Funnel:
                 )
         warn_of_selective_labels(y, names)
 
-    def strata(self, y):
+    def strata(self, y, order):
         # By the last stage known to be reached, so that both parts have their share of each.
         if y.ndim == 1:
-            y = labels_to_columns(y, funnel_labels(np.unique(y), self.stages))
+            y = labels_to_columns(y, funnel_labels(np.unique(y), self.stages, order))
         return np.nansum(y, axis=1)
 
     def log_odds(self, y, weight):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._target import check_target
+from .._target import check_target, in_order, order_of_labels
 from .._validation import check_choice, is_frame
 from .._warnings import warn
 
@@ -26,8 +26,9 @@ def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
         What to return. What is so already is checked and returned in the same form.
     stages : array-like, default=None
         Of columns: which of a data frame's columns are the stages, in funnel order; None takes
-        all. Of labels: all labels in funnel order, that of no stage first; None sorts those that
-        occur. Give it where a part of the rows may lack a stage.
+        all. Of labels: all labels in funnel order, that of no stage first; None takes those that
+        occur, in the order of their dtype (ordered categories, a Polars Enum), or else sorted.
+        Give it where a part of the rows may lack a stage.
     on_inconsistent : {"raise", "fix"}, default="raise"
         A row with a 1 in a later stage and a 0 in an earlier one raises; "fix" sets the earlier
         one to 1, since what was logged has happened.
@@ -57,11 +58,11 @@ def funnel_target(y, *, to="label", stages=None, on_inconsistent="raise"):
     """
     check_choice("to", to, ("label", "columns"))
     check_choice("on_inconsistent", on_inconsistent, ("raise", "fix"))
-    names = column_names(y, stages)
+    names, order = column_names(y, stages), order_of_labels(y)
     y = read_target(y, names, nested=on_inconsistent)
     if names is None:
-        labels = funnel_labels(np.unique(y), stages)
-        warn_of_assumed_order(labels, stages)
+        labels = funnel_labels(np.unique(y), stages, order)
+        warn_of_assumed_order(labels, stages, order)
         y = labels_to_columns(y, labels)
     if to == "columns":
         return y if np.isnan(y).any() else y.astype(np.int64)
@@ -199,16 +200,16 @@ def _nested(columns, names, on_inconsistent):
     )
 
 
-def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
-    """All labels in funnel order: `stages`, or the sorted `classes`.
+def funnel_labels(classes: np.ndarray, stages, order: np.ndarray | None = None) -> np.ndarray:
+    """All labels in funnel order: `stages`, or the `classes`, in `order` or sorted as they are.
 
     Raises
     ------
     ValueError
-        If `stages` lacks one of the classes, or names one twice.
+        If `stages` lacks one of the classes, or names one twice; or `order` lacks one.
     """
     if stages is None:
-        return classes
+        return classes if order is None else in_order(classes, order)
     labels = np.asarray(stages)
     if len(np.unique(labels)) != len(labels):
         raise ValueError(f"stages must name each stage once, got {list(stages)}")
@@ -222,9 +223,9 @@ def funnel_labels(classes: np.ndarray, stages) -> np.ndarray:
     return labels
 
 
-def warn_of_assumed_order(labels: np.ndarray, stages) -> None:
-    """Warn where the funnel is the alphabet's: text, and no `stages` that give its order."""
-    if stages is None and len(labels) > 2 and labels.dtype.kind in "OUS":
+def warn_of_assumed_order(labels: np.ndarray, stages, order=None) -> None:
+    """Warn where the funnel is the alphabet's: text, and nothing that gives its order."""
+    if stages is None and order is None and len(labels) > 2 and labels.dtype.kind in "OUS":
         warn(
             f"y holds text without an order of its own, so the funnel was taken to be "
             f"{' -> '.join(labels.tolist())}. Set stages to the labels in funnel order.",

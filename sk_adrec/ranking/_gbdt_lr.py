@@ -27,10 +27,21 @@ from .._hyperparameters import (
 from .._log_estimator import LogEstimator, LogRows, ReadsColumns, Validation
 from .._target import TwoClassesMixin, check_target, check_two_classes
 from .._validation import unchanged_on_error
+from .._warnings import warn
 from ..preprocessing._encoded import Encoded
 from ._gbdt.boosting import Layers, fit_trees, split_layers
-from ._gbdt.columns import own_columns, tree_categories, tree_columns, tree_input
+from ._gbdt.columns import own_columns, tree_columns, tree_input
 from ._gbdt.leaves import Leaves
+from ._gbdt.parameters import (
+    check_trees,
+    constrains_order,
+    given,
+    is_dart,
+    own_balance,
+    take_class_weight,
+    translate_columns,
+    weights_of_labels,
+)
 from ._online_logistic import OnlineLogisticRegression
 
 # tree_fraction="auto" above that many rows.
@@ -67,7 +78,8 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
     ----------
     gbdt
         The trees. None is 200 trees of 31 leaves at learning rate 0.1, fewer with early stopping.
-        Give ``LGBMClassifier()`` to search its parameters: ``gbdt__num_leaves``.
+        Give ``LGBMClassifier()`` to search its parameters: ``gbdt__num_leaves``. Its columns are
+        those of X and its labels those of y, see the notes.
     linear
         The linear layer, fitted on sparse rows. None is
         :class:`~sk_adrec.ranking.OnlineLogisticRegression` with ``C=0.003``, whose penalty pulls
@@ -93,7 +105,8 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         1 inside a parallel search.
     early_stopping
         Stop adding trees when the log loss on validation rows no longer falls, and keep the best
-        number. "auto" is True above 1,000 rows.
+        number, whatever `metric` of `gbdt` is. "auto" is True above 1,000 rows, and False with
+        ``boosting_type="dart"``, whose later trees change the earlier ones.
     random_state : int, RandomState instance or None
         Seed of the splits and, where `gbdt` and `linear` have none, of the trees and linear layer.
 
@@ -122,6 +135,17 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
     branch, and of a list its length and its newest entry. Weights are scaled to mean 1 before
     anything is learned: LightGBM's regularisation (``cat_smooth``, ``min_child_weight``) is
     absolute, and would vanish where negatives weigh 50.
+
+    Parameters of `gbdt` mean what they do in LightGBM: position j of ``monotone_constraints``,
+    ``feature_contri``, ``max_bin_by_feature``, ``cegb_penalty_feature_lazy`` and ``_coupled`` is
+    column j of X (of a list: its length and, but for monotone constraints, its newest entry), and
+    ``interaction_constraints`` may name columns. They bind the trees: the linear layer weighs
+    leaves anew, so that probabilities rise with a column for certain only with
+    ``passthrough=False, linear=OnlineLogisticRegression(C=1e-12)``. `booster_` has the columns of
+    X in their order, then the newest entry of each list. ``class_weight``, ``is_unbalance`` and
+    ``scale_pos_weight`` shape the trees and their stopping; the linear layer brings probabilities
+    back to the level of the log. What cannot work is refused by name: other objectives than the
+    log loss, and what reads values of columns (``forcedsplits_filename``).
 
     NOTE[DIFF] The paper fits the linear layer from zero. Here its penalty pulls towards the trees'
     own leaf values: with little data it falls back to the trees, and far fewer iterations are
@@ -211,15 +235,15 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         self._mean_weight = rows.weight.mean()
         weight = rows.weight / self._mean_weight
         random_state = check_random_state(self.random_state)
-        encoded = self._learn_columns(rows.X, weight)
+        encoded = self._learn_columns(rows.X, rows.weight)
         layers = self._split_layers(target, random_state, validation.given)
         stop = None
         if validation.given:
             X_val, y_val, weight_val = self._check_rows(
                 validation.X, validation.y, validation.sample_weight, reset=False
             )
-            held_out = self._encode(X_val), self._encode_target(y_val), weight_val
-            stop = self._tree_input(held_out[0]), *held_out[1:]
+            target_val = self._encode_target(y_val)
+            stop = self._tree_input(self._encode(X_val)), target_val, weight_val / weight_val.mean()
         elif layers.stop is not None:
             part = layers.stop
             stop = self._tree_input(encoded.take(part)), target[part], weight[part]
@@ -232,8 +256,15 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         features = self._features(_take(encoded, part))
         self._fit_linear(features, target[part], weight[part], rows.is_weighted, seed)
 
+    def _check_params(self):
+        super()._check_params()
+        check_trees(self.gbdt, self.early_stopping)
+
     def _check_target(self, y):
         return check_target(y)
+
+    def _stops_early(self, n_rows):
+        return super()._stops_early(n_rows) and not is_dart(self.gbdt)
 
     def set_params(self, **params):
         """Set parameters; ``linear__C`` or ``gbdt__num_leaves`` first make the default part.
@@ -277,30 +308,51 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
     def _fit_trees(self, X, target, weight, stop, seed):
         gbdt = _default_trees() if self.gbdt is None else clone(self.gbdt)
-        params = gbdt.get_params()
-        given = {name: value for name, value in _TREE_PARAMS.items() if name not in params}
-        if params["random_state"] is None:
-            given["random_state"] = seed
-        if self.n_jobs is not None:
-            given["n_jobs"] = self.n_jobs
-        gbdt.set_params(**given)
-        patience = self.n_iter_no_change if self.early_stopping else None
-        categories = tree_categories(self.encoder_)
-        model, losses = fit_trees(gbdt, X, target, weight, categories, stop, patience)
+        _complete(gbdt, seed, self.n_jobs)
+        columns = tree_columns(self.encoder_, self.n_features_in_)
+        translate_columns(gbdt, columns, self._column_names(), self.encoder_ is None)
+        counts = take_class_weight(gbdt, self.classes_, target)
+        if stop is not None:
+            # Rows to stop on weigh as those that the trees learn from do.
+            X_stop, y_stop, weight_stop = stop
+            stop = X_stop, y_stop, weight_stop * (counts * own_balance(gbdt, target))[y_stop]
+        patience = self.n_iter_no_change if self.early_stopping and not is_dart(gbdt) else None
+        codes = [k for k, column in enumerate(columns) if column.is_ids]
+        model, losses = fit_trees(gbdt, X, target, weight * counts[target], codes, stop, patience)
         self._leaves = Leaves(model, self.n_jobs, self.n_buckets)
         self.n_iter_ = len(self._leaves.n_leaves_per_tree)
         self.validation_scores_ = None if losses is None else [-loss for loss in losses]
+
+    def _column_names(self) -> list:
+        if self.encoder_ is None:
+            return list(range(self.n_features_in_))
+        return [spec.name for spec in self.encoder_.columns_]
 
     def _fit_linear(self, features, target, weight, is_weighted, seed):
         linear = _default_linear() if self.linear is None else clone(self.linear)
         if "random_state" in (params := linear.get_params()) and params["random_state"] is None:
             linear.set_params(random_state=seed)
+        if isinstance(by_label := params.get("class_weight"), dict):
+            linear.set_params(class_weight=weights_of_labels("linear", by_label, self.classes_))
         further = _weights_for(linear, weight, is_weighted)
         if has_fit_parameter(linear, "coef_prior"):
             prior = np.zeros(features.shape[1])
             prior[: self._leaves.n_columns] = self._leaves.logits()
             further |= {"coef_prior": prior, "classes": [0, 1]}
         self.linear_ = linear.fit(features, target, **further)
+        if self.gbdt is not None and constrains_order(self.gbdt) and not self._is_as_the_trees():
+            warn(
+                "monotone_constraints of gbdt bind the trees; the linear layer weighs their leaves "
+                "anew, so that probabilities need not rise with the column. Where they must, set "
+                "passthrough=False and linear=OnlineLogisticRegression(C=1e-12), which keeps the "
+                "values of the leaves."
+            )
+
+    def _is_as_the_trees(self) -> bool:
+        """Whether the linear layer adds up the values of the leaves, and nothing else."""
+        coef = np.ravel(getattr(self.linear_, "coef_", ()))
+        values = self._leaves.values
+        return len(coef) == len(values) and np.allclose(coef, values, atol=1e-6)
 
     # ---- features ------------------------------------------------------------------------
 
@@ -394,7 +446,7 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
         """Share of each column of X in the gain of all splits, shape (`n_features_in_`,)."""
         check_is_fitted(self)
         gains = np.bincount(
-            tree_columns(self.encoder_, self.n_features_in_),
+            [column.source for column in tree_columns(self.encoder_, self.n_features_in_)],
             self._leaves.gains(),
             minlength=self.n_features_in_,
         )
@@ -403,6 +455,19 @@ class GBDTLRClassifier(  # type: ignore[call-arg]
 
 def _default_trees():
     return lgb.LGBMClassifier(n_estimators=200, learning_rate=0.1, num_leaves=31)
+
+
+def _complete(gbdt, seed: int, n_jobs: int | None) -> None:
+    """Set what the user's LGBMClassifier leaves open."""
+    for name, value in _TREE_PARAMS.items():
+        if given(gbdt, name) is None and not (
+            name == "force_col_wise" and given(gbdt, "force_row_wise")
+        ):
+            gbdt.set_params(**{name: value})
+    if given(gbdt, "seed") is None:
+        gbdt.set_params(random_state=seed)
+    if n_jobs is not None:
+        gbdt.set_params(num_threads=n_jobs)
 
 
 def _default_linear():

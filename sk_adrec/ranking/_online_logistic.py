@@ -261,10 +261,10 @@ class _Objective:
         curvature = self._weight * p * (1 - p)
         total = curvature.sum()
         self._mean = self._XT @ curvature / max(total, np.finfo(float).tiny)
-        bend = np.append(_squared(X).T @ curvature - total * self._mean**2, total) + self._penalty
+        bend = np.append(_squared(X).T @ curvature - total * self._mean**2, total)
         # A constant column bends nothing but what rounding leaves of it.
         smallest = np.finfo(float).eps * max(bend.max(), np.finfo(float).tiny)
-        self._scale = 1.0 / np.sqrt(np.maximum(bend, smallest))
+        self._scale = 1.0 / np.sqrt(np.maximum(bend + self._penalty, smallest))
 
     def minimise(self, tol: float, max_iter: int) -> tuple[np.ndarray, float, int]:
         """delta, shift and the number of iterations."""

@@ -8,6 +8,8 @@ import lightgbm as lgb
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
+from .parameters import objective_of
+
 # With fewer rows of a label, a part of the rows tells nothing: all rows train both layers.
 _LEAST_PER_LABEL = 10
 
@@ -95,24 +97,32 @@ def fit_trees(
         LightGBM's text of the model.
     losses : list of float or None
         Log loss on `stop` after each tree.
+
+    Raises
+    ------
+    ValueError
+        If LightGBM refuses a parameter.
     """
+    # What trees are kept by is the log loss: no other metric is looked at.
+    own = callable(objective_of(gbdt))
+    gbdt.set_params(metric="None" if own else "binary_logloss")
     rows: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     if stop is not None:
         rows = {
             **_validation_set(gbdt, *stop[:2]),
             "eval_sample_weight": [stop[2]],
-            "eval_metric": "binary_logloss",
+            "eval_metric": _log_loss_of_logits if own else "binary_logloss",
             "callbacks": [lgb.record_evaluation(scores)],
         }
-        if callable(gbdt.get_params()["objective"]):
-            gbdt.set_params(metric="None")
-            rows["eval_metric"] = _log_loss_of_logits
         if patience is not None:
             rows["callbacks"].append(
                 lgb.early_stopping(patience, first_metric_only=True, verbose=False)
             )
-    gbdt.fit(X, target, weight, categorical_feature=categories, **rows)
+    try:
+        gbdt.fit(X, target, weight, categorical_feature=categories, **rows)
+    except lgb.basic.LightGBMError as error:
+        raise ValueError(f"LightGBM refuses the parameters of gbdt: {error}") from error
     if stop is None:
         return gbdt.booster_.model_to_string(), None
     best = None if patience is None else gbdt.best_iteration_

@@ -5,49 +5,69 @@ An encoder of None stands for a scipy matrix, which both see as it is.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from scipy import sparse
 
+from ...preprocessing._columns import CATEGORICAL, SEQUENCE
 from ...preprocessing._encoded import Encoded, Ragged
 from ...preprocessing._log_encoder import LogEncoder
 from .leaves import one_hot
 
 
+class TreeColumn(NamedTuple):
+    """A column of the trees' input.
+
+    Parameters
+    ----------
+    source : int
+        The column of X that it comes from.
+    name : str or int
+        Of that column.
+    is_ids : bool
+        Whether it holds codes.
+    is_own : bool
+        Whether it stands at the position of its column of X.
+    """
+
+    source: int
+    name: Any
+    is_ids: bool
+    is_own: bool
+
+
+def tree_columns(encoder: LogEncoder | None, n_features: int) -> list[TreeColumn]:
+    """The trees' input: the columns of X in their order, then the newest entry of each list.
+
+    In the place of a list stands its length.
+    """
+    if encoder is None:
+        return [TreeColumn(j, j, False, True) for j in range(n_features)]
+    specs = list(enumerate(encoder.columns_))
+    own = [TreeColumn(j, spec.name, spec.kind == CATEGORICAL, True) for j, spec in specs]
+    lists = [(j, spec) for j, spec in specs if spec.kind == SEQUENCE]
+    return own + [TreeColumn(j, spec.name, True, False) for j, spec in lists]
+
+
 def tree_input(encoder: LogEncoder | None, encoded: Encoded) -> np.ndarray | sparse.csr_matrix:
-    """Numbers with NaN for missing, ids as codes, then each list's length and newest entry."""
+    """The columns of :func:`tree_columns`: numbers and codes of ids, NaN where they are missing."""
     if encoder is None:
         assert encoded.sparse is not None
         return encoded.sparse
-    n_numeric = len(encoder.numeric_names_)
-    numeric = encoded.numeric[:, :n_numeric].copy()
-    for k, name in enumerate(encoder.indicator_names_):
-        missing = encoded.numeric[:, n_numeric + k] > 0
-        numeric[missing, encoder.numeric_names_.index(name)] = np.nan
-    lists = list(encoded.sequences.values())
-    lengths = [ragged.lengths for ragged in lists]
-    newest = [_newest(ragged) for ragged in lists]
-    codes = np.column_stack([encoded.categorical, *newest]).astype(np.float64)
-    codes[codes == 0] = np.nan
-    return np.column_stack([numeric, *lengths, codes])
-
-
-def tree_categories(encoder: LogEncoder | None) -> list[int]:
-    """Positions of the codes in the trees' input."""
-    if encoder is None:
-        return []
-    n_lists = len(encoder.sequence_names_)
-    n_numbers = len(encoder.numeric_names_) + n_lists
-    return list(range(n_numbers, n_numbers + len(encoder.categorical_names_) + n_lists))
-
-
-def tree_columns(encoder: LogEncoder | None, n_features: int) -> list[int]:
-    """For each column of the trees' input the column of X that it comes from."""
-    if encoder is None:
-        return list(range(n_features))
     position = {spec.name: j for j, spec in enumerate(encoder.columns_)}
-    lists = encoder.sequence_names_
-    names = [*encoder.numeric_names_, *lists, *encoder.categorical_names_, *lists]
-    return [position[name] for name in names]
+    n_features, n_numeric = len(position), len(encoder.numeric_names_)
+    X = np.full((len(encoded), n_features + len(encoded.sequences)), np.nan)
+    numeric = [position[name] for name in encoder.numeric_names_]
+    X[:, numeric] = encoded.numeric[:, :n_numeric]
+    for k, name in enumerate(encoder.indicator_names_):
+        X[encoded.numeric[:, n_numeric + k] > 0, position[name]] = np.nan
+    ids = [position[name] for name in encoder.categorical_names_]
+    X[:, ids] = _or_nan(encoded.categorical)
+    for k, (name, ragged) in enumerate(encoded.sequences.items()):
+        X[:, position[name]] = ragged.lengths
+        X[:, n_features + k] = _or_nan(_newest(ragged))
+    return X
 
 
 def own_columns(encoder: LogEncoder | None, encoded: Encoded) -> list[sparse.csr_matrix]:
@@ -76,3 +96,8 @@ def _newest(ragged: Ragged) -> np.ndarray:
     some = ragged.lengths > 0
     codes[some] = ragged.values[ragged.offsets[1:][some] - 1]
     return codes
+
+
+def _or_nan(codes: np.ndarray) -> np.ndarray:
+    """Codes, NaN for 0."""
+    return np.where(codes == 0, np.nan, codes)

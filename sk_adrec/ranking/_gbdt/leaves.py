@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ from ..._state import stored
 
 # Rows whose leaves are asked for at once: LightGBM answers in float64, which bounds the memory.
 _ROWS = 65_536
+# Trees add up to log odds divided by this parameter of LightGBM.
+_SIGMOID = re.compile(r"^objective=binary sigmoid:(\S+)", re.MULTILINE)
 
 
 @stored
@@ -49,6 +52,8 @@ class Leaves:
         self.values = np.concatenate(per_tree)
         if "\naverage_output\n" in model:
             self.values /= len(per_tree)
+        if scale := _SIGMOID.search(model):
+            self.values *= float(scale[1])
         self.n_leaves_per_tree = np.array([len(values) for values in per_tree])
         starts = np.cumsum(self.n_leaves_per_tree) - self.n_leaves_per_tree
         self._starts = starts.astype(np.int32)

@@ -161,9 +161,9 @@ def check_comparable(times: Times, where: str, known: Span, held: str) -> None:
         return
     if times.kind != known.kind:
         raise TypeError(
-            f"{where} holds {times.kind}, but {held} {known.kind}, and they do not compare. Convert "
-            "one: pandas.to_datetime makes dates, .dt.tz_localize('UTC') gives them a time zone, "
-            ".dt.tz_localize(None) takes it away."
+            f"{where} holds {times.kind}, but {held} {known.kind}, and they do not compare. "
+            "Convert one: pandas.to_datetime makes dates, .dt.tz_localize('UTC') gives them a time "
+            "zone, .dt.tz_localize(None) takes it away."
         )
     if _in_another_unit(times.span, known):
         warn(

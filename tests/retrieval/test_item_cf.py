@@ -250,7 +250,7 @@ def test_missing_times_raise():
     log.loc[3, "time"] = np.nan
     with pytest.raises(ValueError, match=r"'time' .* has no time in row 3 and 0 more"):
         ItemCF(time="time").fit(log)
-    with pytest.raises(TypeError, match="should hold times"):
+    with pytest.raises(TypeError, match="must hold times"):
         ItemCF(time="time").fit(log.assign(time="noon"))
 
 

@@ -14,7 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseTorchEstimator
 from .._hyperparameters import KW_ONLY, Rule, hyperparameters
-from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
+from .._validation import (
+    check_choice,
+    check_number,
+    check_weight,
+    in_scale,
+    warn_if_worse_than_constant,
+)
 from ._relations import Funnel, Relation, funnel_names
 from ._target import labels_to_columns
 
@@ -262,7 +268,7 @@ class BaseMultiTask(ClassifierMixin, BaseTorchEstimator):
         if self._labels is not None:
             return super().score(X, self._check_target(y), sample_weight)
         y = self._check_target(y)
-        weight = check_weight(sample_weight, X, y)
+        weight = in_scale(check_weight(sample_weight, X, y))
         right = (self.predict(X) == y) | np.isnan(y)
         known = ~np.isnan(y).all(axis=1) & (weight > 0)
         if not known.any():

@@ -57,6 +57,10 @@ class Times:
     missing: np.ndarray
     kind: str
 
+    def take(self, rows: np.ndarray) -> Times:
+        """Some of the rows, by their numbers or a mask."""
+        return Times(self.values[rows], self.missing[rows], self.kind)
+
     @property
     def span(self) -> Span:
         """What later times are compared with."""

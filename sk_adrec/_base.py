@@ -24,7 +24,7 @@ from ._training import (
     train_further,
     validation_scores,
 )
-from ._validation import split_rows, unchanged_on_error
+from ._validation import in_scale, split_rows, unchanged_on_error
 from .nn.random import Draws, drawing_from
 from .preprocessing._encoded import Encoded
 
@@ -150,6 +150,7 @@ class BaseTorchEstimator(NetEstimator):
         encoded = self._fit_encoder(X, y, weight, parts)
         target = self._encode_target(y, weight, reset=classes is None)
         valid = self._validation_rows(validation) if validation.given else None
+        weight = in_scale(weight)
         self._prior = self._prior_of(target, weight)
         task = self._make_task(encoded, target, weight, parts, valid, further=False)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
@@ -217,7 +218,8 @@ class BaseTorchEstimator(NetEstimator):
             else:
                 target = self._encode_target(y, weight, reset=False)
                 encoded = self._encode(X)
-        self._train_further(self._make_task(encoded, target, weight, Parts(), None, True))
+        task = self._make_task(encoded, target, in_scale(weight), Parts(), None, True)
+        self._train_further(task)
         return self
 
     def _train_further(self, task: Task) -> None:
@@ -229,7 +231,7 @@ class BaseTorchEstimator(NetEstimator):
     def _validation_rows(self, given: Validation) -> TrainingRows:
         X, y, weight = self._check_rows(given.X, given.y, given.sample_weight, reset=False)
         target = self._encode_target(y, weight, reset=False)
-        return self._rows(self._encode(X), target, weight)
+        return self._rows(self._encode(X), target, in_scale(weight))
 
     def _rows(self, encoded, target, weight, rows=None) -> TrainingRows:
         return TrainingRows.of(encoded, target, weight, rows, self._dtype)

@@ -222,6 +222,22 @@ def check_weight(sample_weight, X, y) -> np.ndarray:
     return weight
 
 
+def scale_of(weight: np.ndarray) -> int:
+    """The k for which the mean of weights, some of them above 0, lies from 2**k to 2**(k + 1)."""
+    # Sums of the largest or of the smallest floats would be infinite, or lose their digits.
+    top = int(np.frexp(weight.max())[1])
+    return top + int(np.frexp(np.ldexp(weight, -top).mean())[1]) - 1
+
+
+def in_scale(weight: np.ndarray) -> np.ndarray:
+    """Weights over a power of two, so that their mean lies from 1 to 2: no digit changes.
+
+    For what only the ratios of weights matter to, losses and means.
+    """
+    scale = scale_of(weight)
+    return np.ldexp(weight, -scale) if scale else weight
+
+
 def check_length(name: str, values, n_rows: int) -> None:
     """Raise ValueError unless `values` has one entry for each of `n_rows` rows."""
     if len(values) != n_rows:

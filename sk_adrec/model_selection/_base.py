@@ -6,12 +6,13 @@ import inspect
 from abc import abstractmethod
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length
 
 from .._validation import check_number, read_column
 from ..metrics._checks import group_codes, sort_by_group
+from ..preprocessing._columns import read_table
+from ..preprocessing._times import Times, complete_times
 
 
 class BaseSplitter(BaseCrossValidator):
@@ -37,9 +38,10 @@ class BaseSplitter(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If X lacks a column, lengths differ, or a split would have no test or training rows.
+            If X lacks a column, lengths differ, a time is missing or out of range, or a split would
+            have no test or training rows.
         TypeError
-            For a column of times that holds neither numbers nor times.
+            For a column of times that holds neither numbers nor dates.
         """
         check_consistent_length(X, y, groups)
         for number, (train, test) in enumerate(self._masks(X, groups, self.get_n_splits())):
@@ -145,40 +147,22 @@ def user_codes(X, user, groups):
     return np.where(codes >= 0, rank[codes], -1).astype(np.int64), len(values)
 
 
-def row_times(X, time) -> np.ndarray:
-    """The column of times, shape (n_samples,): int64, float64 or datetime64 (in UTC).
+def row_times(X, time) -> Times:
+    """The column of times, none of them missing.
 
     Raises
     ------
     ValueError
-        For no, missing or infinite times.
+        For no, missing or infinite times, and dates outside the years 1678 to 2261.
     TypeError
-        For anything but numbers, dates and times.
+        For anything but numbers and dates, of one time zone or none.
     """
-    column = read_column(X, time, "time", "of times")
-    series = column.to_pandas() if hasattr(column, "to_pandas") else pd.Series(column)
-    missing = series.isna().to_numpy()
-    if missing.any() or not len(missing):
-        raise ValueError(
-            f"column {time!r} lacks the times of {missing.sum()} of {len(missing)} rows, first in "
-            f"row {missing.argmax() if len(missing) else 0}: drop rows without a time, they are "
-            "neither before nor after the others"
-        )
-    kind = pd.api.types.infer_dtype(series)
-    if kind in ("datetime64", "datetime", "date"):
-        index = pd.DatetimeIndex(series)
-        return (index if index.tz is None else index.tz_convert(None)).to_numpy()
-    if kind == "integer":
-        return series.to_numpy(dtype=np.int64)
-    if kind not in ("floating", "mixed-integer-float"):
-        raise TypeError(
-            f"column {time!r} must hold numbers or times, got {kind} (dtype {series.dtype}): "
-            "convert it with pandas.to_datetime"
-        )
-    values = series.to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"column {time!r} holds infinite times: replace them or drop the rows")
-    return values
+    values = read_column(X, time, "time", "of times")
+    if not len(values):
+        raise ValueError(f"X has no rows, and so no times in column {time!r}: pass some")
+    where = f"Column {time!r} (dtype {values.dtype})"
+    frame = values.to_frame() if hasattr(values, "to_frame") else values[:, None]
+    return complete_times(read_table(frame).column(0), where)
 
 
 def order_within_users(codes, n_users, times):
@@ -189,7 +173,7 @@ def order_within_users(codes, n_users, times):
     """
     known = np.flatnonzero(codes >= 0)
     if times is not None:
-        known = known[np.argsort(times[known], kind="stable")]
+        known = known[np.argsort(times.values[known], kind="stable")]
     known, first = sort_by_group(codes, n_users, known)
     counts = np.diff(first, append=len(known))
     before, after = np.full(len(codes), -1), np.full(len(codes), -1)

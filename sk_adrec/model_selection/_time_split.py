@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import numbers
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 
 from .._warnings import warn
+from ..preprocessing._times import NUMBERS, Times
 from ._base import BaseSplitter, row_times
 
 
@@ -91,9 +94,11 @@ class TimeSplit(BaseSplitter):
         if groups is not None:
             warn("TimeSplit does not look at groups: all users are cut at the same time")
         times = row_times(X, self.time)
-        end = times.max()
+        values = times.values
+        # Python's numbers: the difference of two int64 may need a bit more.
+        end, begin = values.max().item(), values.min().item()
         if self.test_size is None:
-            size = (end - times.min()) / (n_splits + 1)
+            size = (Fraction(end) - Fraction(begin)) / (n_splits + 1)
         else:
             size = _duration("test_size", self.test_size, times)
         gap = _duration("gap", self.gap, times, zero=True)
@@ -103,22 +108,30 @@ class TimeSplit(BaseSplitter):
         borders = [end - (n_splits - j) * size for j in range(n_splits)]
         for start, stop in zip(borders, [*borders[1:], end]):
             last = start - gap
-            train = times <= last
+            train = _is_until(values, last)
             if longest is not None:
-                train &= times > last - longest
-            yield train, (times > start) & (times <= stop)
+                train &= ~_is_until(values, last - longest)
+            yield train, ~_is_until(values, start) & _is_until(values, stop)
 
 
-def _duration(name, value, times, zero=False):
-    """A duration in the unit of the times: a number, or a Timedelta where they are datetimes."""
+def _is_until(times: np.ndarray, border) -> np.ndarray:
+    """Which times are not after a border; integers are compared to the last digit."""
+    if times.dtype.kind == "f":
+        return times <= float(border)
+    return times <= (math.floor(border) if math.isfinite(border) else border)
+
+
+def _duration(name, value, times: Times, zero=False):
+    """A duration in the unit of the times: a number, nanoseconds where they are dates."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.timedelta64)
-    if times.dtype.kind != "M":
+    if times.kind == NUMBERS:
         if not is_number:
             raise TypeError(
                 f"{name} must be a number in the unit of the times, which are numbers, got "
                 f"{value!r}: pass a number, or times as datetimes"
             )
-        duration = value
+        # Of numpy, a number would wrap around.
+        duration = value.item() if isinstance(value, np.generic) else value
     elif is_number and value != 0:
         raise TypeError(
             f"{name} must say its unit where times are datetimes, got {value!r}: pass for instance "
@@ -126,10 +139,12 @@ def _duration(name, value, times, zero=False):
         )
     else:
         try:
-            duration = pd.Timedelta(value)
-        except ValueError as error:
-            raise ValueError(f'{name} must be a duration such as "7D", got {value!r}') from error
-    nothing = 0 * duration  # NaN and NaT are above no zero
-    if not (duration > nothing or (zero and duration == nothing)):
+            span = pd.Timedelta(value)
+            duration = math.nan if span is pd.NaT else int(span.as_unit("ns").value)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f'{name} must be a duration such as "7D", below 292 years, got {value!r}'
+            ) from error
+    if not (duration > 0 or (zero and duration == 0)):  # NaN is above no zero
         raise ValueError(f"{name} must be {'at least' if zero else 'above'} 0, got {value!r}")
-    return duration if times.dtype.kind != "M" else duration.to_timedelta64()
+    return duration

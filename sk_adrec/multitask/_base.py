@@ -16,7 +16,13 @@ from .._base import BaseTorchEstimator
 from .._hyperparameters import KW_ONLY, Rule, hyperparameters
 from .._log_estimator import ReadsColumns
 from .._target import order_of_labels
-from .._validation import check_choice, check_number, check_weight, warn_if_worse_than_constant
+from .._validation import (
+    check_choice,
+    check_number,
+    check_weight,
+    in_scale,
+    warn_if_worse_than_constant,
+)
 from ._relations import Funnel, Relation, funnel_names
 from ._target import labels_to_columns
 
@@ -267,7 +273,7 @@ class BaseMultiTask(ClassifierMixin, ReadsColumns, BaseTorchEstimator):
         if self._labels is not None:
             return super().score(X, self._check_target(y), sample_weight)
         y = self._check_target(y)
-        weight = check_weight(sample_weight, X, y)
+        weight = in_scale(check_weight(sample_weight, X, y))
         right = (self.predict(X) == y) | np.isnan(y)
         known = ~np.isnan(y).all(axis=1) & (weight > 0)
         if not known.any():

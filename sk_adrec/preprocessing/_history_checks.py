@@ -9,8 +9,9 @@ import numpy as np
 
 from .._validation import check_number
 from .._warnings import warn
-from ._history_times import NANOSECONDS_PER_DAY, NOTHING, are_days, read_gap
+from ._history_times import NANOSECONDS_PER_DAY, are_days, read_gap
 from ._schema import hint
+from ._times import NOTHING
 
 
 def new_names(listed: Iterable[str], counted: Iterable[str], ages: bool) -> list[str]:

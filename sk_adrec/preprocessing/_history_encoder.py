@@ -336,7 +336,7 @@ class HistoryEncoder(TransformerMixin, FileState, BaseEstimator):
                 f"{self._names()}: fit again"
             )
         user = matching_ids(events, self.user, "events", "user", log.users)
-        times = matching_times(events, self.time, "events", log.kind)
+        times = matching_times(events, self.time, "events", log.span)
         ids = {
             name: matching_ids(events, name, "events", parameter, log.attributes[name])
             for parameter in ("counts", "attributes")
@@ -353,7 +353,7 @@ class HistoryEncoder(TransformerMixin, FileState, BaseEstimator):
         """Users and times of X, and the codes of each column that is counted."""
         log = self._log
         user = log.users.encode(matching_ids(table, self.user, "X", "user", log.users))
-        times = matching_times(table, self.time, "X", log.kind)
+        times = matching_times(table, self.time, "X", log.span)
         codes = {
             name: vocabulary.encode(matching_ids(table, name, "X", "counts", vocabulary))
             for name in self._counts

@@ -14,7 +14,8 @@ import pyarrow as pa
 from .._state import stored
 from ._factorize import Factorized
 from ._history_index import Runs, TimeIndex, latest
-from ._history_times import LOCAL, NOTHING, ZONED, Times, ages, are_days
+from ._history_times import ages, are_days
+from ._times import LOCAL, NOTHING, ZONED, Span, Times
 from ._vocabulary import FIRST_KNOWN, MISSING, Vocabulary
 
 # Entries of the lists that are gathered at once: bounds the memory beside the lists themselves,
@@ -66,6 +67,11 @@ class EventLog:
     def by_day(self) -> bool:
         """Whether events are known by their day only: all dates are at 00:00."""
         return len(self.times) > 0 and self.kind in (LOCAL, ZONED) and are_days(self.times)
+
+    @property
+    def span(self) -> Span:
+        """Where the times of events lie."""
+        return Span.of(self.times, self.kind)
 
     def append(
         self, user: Factorized, times: Times, ids: dict[str, Factorized], entering: np.ndarray

@@ -13,9 +13,9 @@ import pyarrow as pa
 from .._validation import is_frame
 from ._columns import NUMERIC, Table, kind_of, read_table, to_float
 from ._factorize import Factorized, factorize
-from ._history_times import NOTHING, Times, to_times
 from ._schema import hint
 from ._storage import Column, is_list, of_narwhals
+from ._times import Span, Times, check_comparable, to_times
 from ._vocabulary import Vocabulary, kind_of_values
 
 # Integers and bools beside missing values: as numpy's they would be floats and objects.
@@ -69,16 +69,11 @@ def column_of(table: Table, name: str, what: str, parameter: str) -> tuple[Colum
     return table.column(position), f"{table.describe(position)} of {what}"
 
 
-def matching_times(table: Table, name: str, what: str, kind: str) -> Times:
-    """Times of a column; TypeError where they do not compare with those of events, of a kind."""
+def matching_times(table: Table, name: str, what: str, known: Span) -> Times:
+    """Times of a column; TypeError where they do not compare with those of events."""
     column, where = column_of(table, name, what, "time")
     times = to_times(column, where)
-    if NOTHING not in (times.kind, kind) and times.kind != kind:
-        raise TypeError(
-            f"{where} holds {times.kind}, but events held {kind}, and they do not compare. Convert "
-            "one: pandas.to_datetime makes dates, .dt.tz_localize('UTC') gives them a time zone, "
-            ".dt.tz_localize(None) takes it away."
-        )
+    check_comparable(times, where, known, "events held")
     return times
 
 

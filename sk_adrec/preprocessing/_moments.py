@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from .._state import stored
+from .._validation import in_scale
 
 # Standard deviations beyond which a number counts as this far: squares stay finite in float32.
 _FARTHEST = 1e6
@@ -36,6 +37,8 @@ class Moments:
         """Moments of float64 columns, each of shape (n_rows,), NaN = missing."""
         means, scales = np.zeros(len(columns)), np.ones(len(columns))
         indicators = []
+        if sample_weight is not None and sample_weight.any():
+            sample_weight = in_scale(sample_weight)
         for position, values in enumerate(columns):
             weight = sample_weight
             missing = np.isnan(values)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._hyperparameters import KW_ONLY, hyperparameters
 from .._state import FileState
 from .._target import check_target
-from .._validation import check_number, check_weight
+from .._validation import check_number, check_weight, in_scale
 from ..preprocessing._columns import Table, read_table
 from ..preprocessing._factorize import Factorized
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
@@ -399,7 +399,7 @@ class BaseRetriever(ClassifierMixin, FileState, BaseEstimator, metaclass=ABCMeta
         pairs = self._read_pairs(X, by_user=True)
         users, items = pairs.users, pairs.items
         y = None if y is None else check_target(y)
-        weight = check_weight(sample_weight, pairs.X, users.codes if y is None else y)
+        weight = in_scale(check_weight(sample_weight, pairs.X, users.codes if y is None else y))
         # Rows without an id are not there.
         weight = weight * ((users.codes >= 0) & (items.codes >= 0))
         _, target = read_labels(y, weight, self.classes_)

@@ -72,7 +72,7 @@ class EASERetriever(BaseHistoryRetriever):
     def _learn(self, interactions):
         x = interactions.matrix()
         gram = (x.T @ x).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += self.l2
+        gram[np.diag_indices_from(gram)] += self.l2 * self.log_.unit.mean**2
         inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0)

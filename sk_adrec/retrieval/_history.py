@@ -192,6 +192,11 @@ class BaseHistoryRetriever(BaseRetriever):
         scores[known] = self._score_known(users[known], items[known])
         return scores
 
+    def _search(self, users, k, exclude_seen=True, allowed=None):
+        positions, scores = super()._search(users, k, exclude_seen, allowed)
+        scores[~users.is_popular] /= self.log_.unit.mean
+        return positions, scores
+
     def _n_threads_of_search(self):
         return n_threads(self.n_jobs)
 

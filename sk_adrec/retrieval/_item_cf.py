@@ -11,7 +11,6 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-from scipy import sparse
 
 from .._hyperparameters import (
     KW_ONLY,
@@ -27,7 +26,8 @@ from .._hyperparameters import (
 from ._history import BaseHistoryRetriever
 from ._lists.top_k import fill_up, n_threads
 from ._log.interactions import Interactions
-from ._neighbours.similarity import Similarity, best_linked, nearest, weigh
+from ._neighbours.links import links
+from ._neighbours.similarity import Similarity, best_linked, nearest, unit_of_entries, weigh
 
 # Less than this share of a co-occurrence is what rounding leaves of zero.
 _ROUNDING = 1e-4
@@ -151,10 +151,11 @@ class ItemCF(BaseHistoryRetriever):
         return super()._roles() | ({} if self.time is None else {"time": self.time})
 
     def _learn(self, interactions):
-        x = interactions.weight
+        x, unit = interactions.weight, self.log_.unit.mean
         if self.weighting is not None or self.inverse_user_frequency:
-            x = weigh(interactions.matrix(), self.weighting, self.inverse_user_frequency)
-        similarity = Similarity(self.similarity, self.shrinkage, self.alpha)
+            x = weigh(interactions.matrix(), self.weighting, self.inverse_user_frequency, unit)
+        unit = unit_of_entries(self.weighting, unit)
+        similarity = Similarity(self.similarity, self.shrinkage, self.alpha, unit)
         self.similarity_ = nearest(
             interactions.matrix(x), similarity, self.n_neighbors, n_threads(self.n_jobs)
         )
@@ -170,8 +171,13 @@ class ItemCF(BaseHistoryRetriever):
         recent = histories.newest(self.max_history)
         if self.decay == 1:
             return recent
-        weight = recent.weight * np.float32(self.decay) ** recent.ages()
-        return replace(recent, weight=weight.astype(np.float32))
+        return replace(recent, weight=self._at_age(recent.weight, recent.ages()))
+
+    def _at_age(self, weight: np.ndarray, age: np.ndarray) -> np.ndarray:
+        """What items count that came so many before the most recent one."""
+        if self.decay == 1:
+            return weight
+        return (weight * np.float32(self.decay) ** age).astype(np.float32)
 
     def _score_items(self, histories):
         return (self._profile(histories).matrix() @ self._by_history_item).toarray()
@@ -223,30 +229,31 @@ class ItemCF(BaseHistoryRetriever):
         (NOTE[DIFF] User u still counts in the idf of "tfidf" and "bm25", and the item that would
         take a place that falls free in the list does not.)
         """
-        histories = interactions.take(users)
-        pair = histories.items == np.repeat(items, histories.lengths)
-        weighted = histories
-        if x is not interactions.weight:
-            weighted = replace(interactions, weight=x).take(users)
-        x_ui = np.bincount(weighted.users()[pair], weighted.weight[pair], len(users))
-        profile = self._profile(histories.select(~pair))
-        row, j = profile.users(), profile.items
-        s = _entries(self.similarity_, items[row], j)
-        linked = s > 0
-        s, row, j = s[linked], row[linked], j[linked]
-        x_uj = weighted.select(~pair).newest(self.max_history).weight[linked]
+        own = interactions.find(users, items)
+        x_ui = np.where(own >= 0, x[own], 0).astype(np.float64)
         squares = np.bincount(interactions.items, x.astype(np.float64) ** 2, interactions.n_items)
         a, b = similarity.factors(squares)
         b_left = similarity.factors(squares[items] - x_ui**2)[1]
-        c_with = similarity.co_occurrence(s, a[j], b[items][row])
-        c = c_with - x_ui[row] * x_uj
-        s = similarity.of(np.where(c > _ROUNDING * c_with, c, 0), a[j], b_left[row])
         last, s_last = self._last_neighbours(items)
         c_last = similarity.co_occurrence(s_last, a[last], b[items])
         # Rounded, the last one itself must not fall out.
         least = similarity.of(c_last, a[last], b_left) * (1 - _ROUNDING)
-        s[s < least[row]] = 0
-        return np.bincount(row, profile.weight[linked] * s, len(users))
+        scores = np.empty(len(users))
+        for part, row, place, s in links(interactions, self.similarity_, users, items):
+            # Who comes after the pair is one younger without it.
+            ends = interactions.indptr[users[part] + 1]
+            age = ends[row] - 1 - place - (own[part][row] > place)
+            if self.max_history is not None:
+                recent = age < self.max_history
+                row, place, s, age = row[recent], place[recent], s[recent], age[recent]
+            j = interactions.items[place]
+            c_with = similarity.co_occurrence(s, a[j], b[items[part]][row])
+            c = c_with - x_ui[part][row] * x[place]
+            s = similarity.of(np.where(c > _ROUNDING * c_with, c, 0), a[j], b_left[part][row])
+            s[s < least[part][row]] = 0
+            counted = self._at_age(interactions.weight[place], age)
+            scores[part] = np.bincount(row, counted * s, part.stop - part.start)
+        return scores
 
     def _last_neighbours(self, items):
         """The last neighbour in the lists of some items, and its similarity.
@@ -261,10 +268,3 @@ class ItemCF(BaseHistoryRetriever):
         ends = indptr[items[full] + 1] - 1
         last[full], s_last[full] = self.similarity_.indices[ends], self.similarity_.data[ends]
         return last, s_last
-
-
-def _entries(matrix: sparse.csr_matrix, rows, columns) -> np.ndarray:
-    """Entries of a matrix, shape (n,); 0 where there is none."""
-    if not len(rows):
-        return np.zeros(0)
-    return np.asarray(matrix.sorted_indices()[rows, columns], dtype=np.float64).ravel()

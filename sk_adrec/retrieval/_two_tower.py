@@ -36,6 +36,7 @@ from .._validation import (
     check_number,
     check_weight,
     drop_zero_weight,
+    in_scale,
     is_frame,
     split_rows,
     unchanged_on_error,
@@ -53,7 +54,7 @@ from ._towers.columns import TowerColumns, select
 from ._towers.evaluation import ValidationNDCG
 from ._towers.loss import LossSettings, TwoTowerLoss
 from ._towers.module import TwoTowers
-from ._towers.rows import LastRows, Logged, PairRows, with_histories
+from ._towers.rows import LastRows, Logged, PairRows
 from ._towers.task import TaskMaker
 
 _COSINE_TEMPERATURE = 0.1
@@ -357,7 +358,7 @@ class TwoTowerRetriever(BaseRetriever, ReadsColumns, BaseTorchEstimator):
     def _validation_rows(self, given):
         X, y, weight = self._check_rows(given.X, given.y, given.sample_weight, reset=False)
         _, positive = read_labels(y.labels, weight, self.classes_)
-        return self._rows(self._encode(X), y.numbers(self.log_, positive), weight)
+        return self._rows(self._encode(X), y.numbers(self.log_, positive), in_scale(weight))
 
     def _grow(self, X, y, weight):
         before = self._schema.cardinalities
@@ -530,9 +531,7 @@ class TwoTowerRetriever(BaseRetriever, ReadsColumns, BaseTorchEstimator):
 
     def _with_vectors(self, users: Users, rows: Encoded) -> Users:
         """Users with their vectors, by their columns."""
-        if self.net_.module_.reads_histories:
-            rows = with_histories(rows, users.histories)
-        return replace(users, query=self._towers.vectors("users", rows))
+        return replace(users, query=self._towers.user_vectors(rows, users.known, users.row))
 
     def _rows_of(self, frame, role: str) -> Encoded:
         """One side of a frame that may lack the other side's columns."""

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional as F
 
 from .._base import BaseTorchEstimator
-from .._validation import check_choice, check_number, check_weight, check_X, is_frame
+from .._validation import check_choice, check_number, check_weight, check_X, in_scale, is_frame
 from ..nn.packed import ROW_MULTIPLE
 from ..preprocessing._encoded import Ragged
 from ..preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
@@ -235,7 +235,7 @@ class CatalogueRanker(ClassifierMixin, BaseTorchEstimator):
         check_is_fitted(self)
         codes = self._encode_target(self._check_target(y), sample_weight, reset=False)
         states, history = self._states(X, with_history=True)
-        weight = check_weight(sample_weight, states, codes)
+        weight = in_scale(check_weight(sample_weight, states, codes))
         return float(np.average(self._places(states, history, codes) <= K, weights=weight))
 
     @property

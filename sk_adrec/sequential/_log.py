@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..preprocessing._columns import read_table
-from ..preprocessing._history_times import to_times
 from ..preprocessing._schema import hint
+from ..preprocessing._times import to_times
 from ._checks import check_event_features
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from .._warnings import warn
 from ..preprocessing._columns import Column, Table
-from ..preprocessing._history_times import LOCAL, NOTHING, ZONED, to_times
+from ..preprocessing._times import LOCAL, NOTHING, ZONED, to_times
 from ._roles import Roles
 
 # Share of the rows whose times may be out of order before that is pointed out.
@@ -85,7 +85,7 @@ def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
     -------
     values : ndarray of shape (n,), float64
     kind : str
-        As that of `sk_adrec.preprocessing._history_times.Times`.
+        As that of `sk_adrec.preprocessing._times.Times`.
 
     Raises
     ------

@@ -304,10 +304,10 @@ def test_the_hour_that_comes_twice():
 @pytest.mark.parametrize(
     ("column", "error", "message"),
     [
-        ([1.0, np.nan, 2.0], ValueError, "lacks the times of 1 of 3 rows, first in row 1: drop"),
-        ([1.0, np.inf, 2.0], ValueError, "column 'time' holds infinite times"),
-        (["2024-01-01"] * 3, TypeError, "must hold numbers or times, got string.*to_datetime"),
-        ([True, False, True], TypeError, "must hold numbers or times, got boolean"),
+        ([1.0, np.nan, 2.0], ValueError, "'time' .* has no time in row 1 and 0 more. Fill .* drop"),
+        ([1.0, np.inf, 2.0], ValueError, "'time' .* contains infinity, which is no time"),
+        (["2024-01-01"] * 3, TypeError, "must hold times: .* numbers, got .*string.*to_datetime"),
+        ([True, False, True], TypeError, "must hold times: .* or numbers, got bool"),
     ],
 )
 def test_times_that_are_none(column, error, message):

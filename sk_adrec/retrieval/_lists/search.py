@@ -60,11 +60,6 @@ class Users:
     is_popular: np.ndarray
     query: np.ndarray | None = None
 
-    @property
-    def histories(self) -> Interactions:
-        """What each user has had."""
-        return self.known.take(self.row)
-
     def block(self, part: slice) -> Block:
         """Some of the users."""
         query = None if self.query is None else self.query[part]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from ..._state import stored
+
+#: Pairs of histories that are taken at once, beside what a single history has.
+MOST_ENTRIES = 1 << 21
 
 
 @stored
@@ -101,14 +105,36 @@ class Interactions:
             self.indptr, self.items, self.weight if weight is None else weight, self.shape
         )
 
-    def take(self, users: np.ndarray) -> Interactions:
-        """The histories of some users, in their order; code -1 has none."""
+    def entries(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the histories of some users start, shape (n + 1,), and the places of their pairs.
+
+        Code -1 has none.
+        """
         lengths = self.lengths_of(users)
         indptr = np.append(0, np.cumsum(lengths))
         entry = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
         entry += np.repeat(self.indptr[users], lengths)
+        return indptr, entry
+
+    def take(self, users: np.ndarray) -> Interactions:
+        """The histories of some users, in their order; code -1 has none."""
+        indptr, entry = self.entries(users)
         times = None if self.times is None else self.times[entry]
         return Interactions(indptr, self.items[entry], self.weight[entry], times, self.n_items)
+
+    def parts(self, users: np.ndarray, most: int) -> Iterator[slice]:
+        """Slices of some users, up to `most` in each, whose histories can be taken at once.
+
+        They are fewer where histories are long: a user of very many items, asked for many times,
+        would else take many times the memory of the log.
+        """
+        if not len(users):
+            yield slice(0, 0)
+        for start in range(0, len(users), most):
+            stop = min(start + most, len(users))
+            number = np.cumsum(self.lengths_of(users[start:stop])) // MOST_ENTRIES
+            cuts = start + np.flatnonzero(np.diff(number, prepend=-1))
+            yield from map(slice, cuts.tolist(), [*cuts[1:].tolist(), stop])
 
     def ages(self) -> np.ndarray:
         """How many of the user's items came after each one, shape (n_pairs,): the newest has 0."""
@@ -125,21 +151,25 @@ class Interactions:
             self.n_items,
         )
 
+    def find(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Places of some pairs, shape (n,); -1 where a pair did not happen, or a code is -1."""
+        distinct, row = np.unique(users, return_inverse=True)
+        indptr, entry = self.entries(distinct)
+        n_items = np.int64(self.n_items)
+        own = np.repeat(np.arange(len(distinct)), np.diff(indptr)) * n_items + self.items[entry]
+        order = np.argsort(own)
+        own, wanted = own[order], row * n_items + items
+        at = np.searchsorted(own, wanted)
+        found = (np.append(own, -1)[at] == wanted) & (items >= 0)
+        return np.where(found, np.append(entry[order], -1)[at], -1)
+
     def weight_of(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Weight of some pairs, shape (n,), float64; 0 where the pair did not happen."""
-        histories = self.take(users)
-        hit = histories.items == np.repeat(items, histories.lengths)
-        weight = np.zeros(len(users))
-        weight[histories.users()[hit]] = histories.weight[hit]
-        return weight
+        return np.append(self.weight, np.float32(0))[self.find(users, items)].astype(np.float64)
 
     def contain(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Whether some pairs happened, shape (n,), bool; users and items may be -1."""
-        distinct, row = np.unique(users, return_inverse=True)
-        own = self.take(distinct)
-        n_items = np.int64(self.n_items)
-        happened = np.isin(row * n_items + items, own.users() * n_items + own.items)
-        return happened & (items >= 0)
+        return self.find(users, items) >= 0
 
     def select(self, keep: np.ndarray) -> Interactions:
         """The pairs of a mask, shape (n_pairs,)."""

@@ -15,9 +15,11 @@ from ..._target import check_two_classes
 from ..._validation import is_frame
 from ...preprocessing._columns import Table, read_table
 from ...preprocessing._factorize import Factorized
+from ...preprocessing._times import Span, Times
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 from .interactions import Interactions
-from .roles import as_table, check_item_ids, number_ids, read_ids, role_positions, times_as_numbers
+from .roles import as_table, check_item_ids, number_ids, read_ids, read_times, role_positions
+from .weights import Unit
 
 # Users, items and weights of pairs that did not happen.
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -38,12 +40,18 @@ class Log:
         The positive pairs.
     negatives : Pairs or None
         Each pair of the negative rows once; None where there were none.
+    unit : Unit
+        Of all weights.
+    times : Span or None
+        Where the times of the rows lie; None where their order is all that is known.
     """
 
     users: Vocabulary
     items: Vocabulary
     interactions: Interactions
     negatives: Pairs | None
+    unit: Unit
+    times: Span | None
 
     @classmethod
     def read(
@@ -63,38 +71,55 @@ class Log:
         Raises
         ------
         ValueError
-            If no positive row has a user and an item, or -1 is an item.
+            If no positive row has a user and an item, -1 is an item, or a time is missing or out of
+            range.
+        TypeError
+            If times are none, or do not compare with those of the log before.
         """
         at = role_positions(table, roles)
         known = {} if before is None else {"user": before.users, "item": before.items}
         ids = [read_ids(table, at[role], known.get(role)) for role in ("user", "item")]
-        times = times_as_numbers(table, at["time"]) if "time" in at else None
+        times = None
+        if "time" in at:
+            times = read_times(table, at["time"], None if before is None else before.times)
+        if before is not None and (times is None) != (before.times is None):
+            raise ValueError(
+                "partial_fit must read times if fit did, and none if fit did not: set the parameter"
+                " time to what it was, or fit again"
+            )
         keep = (ids[0].codes >= 0) & (ids[1].codes >= 0)
         if not keep.all():
             ids = [Factorized(one.codes[keep], one.values) for one in ids]
             positive, weight = positive[keep], weight[keep]
-            times = None if times is None else times[keep]
+            times = None if times is None else times.take(keep)
         return cls.of_ids(ids, times, positive, weight, before)
 
     @classmethod
-    def of_ids(cls, ids, times, positive, weight, before: Log | None) -> Log:
+    def of_ids(cls, ids, times: Times | None, positive, weight, before: Log | None) -> Log:
         """As :meth:`read`, from users and items (Factorized) of rows that have both."""
         if before is None and not positive.any():
             raise ValueError(
                 "y must have a positive row with a user and an item: without one there is "
                 f"nothing to recommend. Got {len(positive)} rows with both, none of them positive"
             )
+        if before is None:
+            unit = Unit.of(weight[positive])
+        else:
+            unit = before.unit.after(weight[positive])
+        weight = unit.measure(weight)
         known = (None, None) if before is None else (before.users, before.items)
         vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
         check_item_ids(vocabularies[1])
         codes = [number_ids(vocab, one) for vocab, one in zip(vocabularies, ids)]
-        rows = (*codes, positive, weight, times)
+        rows = (*codes, positive, weight, None if times is None else times.values)
+        span = None if times is None else times.span
         if before is not None:
-            rows = tuple(map(_join, before._rows(*vocabularies), rows))
-        return cls._collect(*vocabularies, *rows)
+            rows = tuple(map(_join, before._rows(*vocabularies, unit), rows))
+            span = None if span is None or before.times is None else before.times | span
+        return cls._collect(*vocabularies, *rows, unit, span)
 
     @classmethod
-    def _collect(cls, users, items, user, item, positive, weight, times) -> Log:
+    def _collect(cls, users, items, user, item, positive, weight, times, unit, span) -> Log:
         popularity = np.bincount(item, weight * positive, items.n_codes - FIRST_KNOWN)
         order = np.argsort(-popularity, kind="stable")
         place = np.empty(len(order), dtype=np.int32)
@@ -102,7 +127,8 @@ class Log:
         item, items = place[item], items.in_order(order)
         shape = (users.n_codes - FIRST_KNOWN, len(order))
         if positive.all():
-            return cls(users, items, Interactions.of(user, item, weight, times, shape), None)
+            pairs = Interactions.of(user, item, weight, times, shape)
+            return cls(users, items, pairs, None, unit, span)
         negative = ~positive
         pair, at = np.unique(
             user[negative].astype(np.int64) * shape[1] + item[negative], return_inverse=True
@@ -112,10 +138,10 @@ class Log:
         interactions = Interactions.of(
             user[positive], item[positive], weight[positive], times, shape
         )
-        return cls(users, items, interactions, negatives)
+        return cls(users, items, interactions, negatives, unit, span)
 
-    def _rows(self, users: Vocabulary, items: Vocabulary):
-        """The pairs as rows, in the codes of larger vocabularies."""
+    def _rows(self, users: Vocabulary, items: Vocabulary, unit: Unit):
+        """The pairs as rows, in the codes of larger vocabularies and another unit."""
         to_user, to_item = (
             mine.translate(larger) - FIRST_KNOWN
             for mine, larger in ((self.users, users), (self.items, items))
@@ -132,7 +158,7 @@ class Log:
             positive = np.append(positive, np.zeros(n, dtype=bool))
             # When something did not happen is not looked at.
             times = None if times is None else np.append(times, np.zeros(n, times.dtype))
-        return user, item, positive, weight, times
+        return user, item, positive, unit.convert(weight, self.unit), times
 
     @property
     def positive_rate(self) -> float:
@@ -209,24 +235,25 @@ def _as_list(user, items) -> list[Any]:
 
 
 def read_histories(
-    history, roles: dict[str, str | int], known_items: Vocabulary
+    history, roles: dict[str, str | int], log: Log
 ) -> tuple[Vocabulary, Interactions]:
-    """Users and their histories, from a mapping to lists or from a log.
+    """Users and their histories, from a mapping to lists or from a log; a row has the mean weight.
 
     Parameters
     ----------
     history : mapping of id to list of ids, or data frame
     roles : dict of str to str or int
         Columns of a data frame; "time" is looked for only where there is such a column.
-    known_items : Vocabulary
-        Other items are passed over, with a warning where they are of the other type.
+    log : Log
+        Items that it lacks are passed over, with a warning where they are of the other type.
 
     Raises
     ------
     TypeError
-        If `history` is something else, or a value of the mapping is no list.
+        If `history` is something else, a value of the mapping is no list, or times do not compare
+        with those of the log.
     """
-    times = None
+    known_items, times = log.items, None
     if isinstance(history, Mapping):
         lists = [_as_list(user, items) for user, items in history.items()]
         keys = read_ids(as_table(list(history), "history"), 0)
@@ -240,7 +267,8 @@ def read_histories(
             roles = {role: name for role, name in roles.items() if role != "time"}
         at = role_positions(table, roles)
         users, items = read_ids(table, at["user"]), read_ids(table, at["item"], known_items)
-        times = times_as_numbers(table, at["time"]) if "time" in at else None
+        if "time" in at:
+            times = read_times(table, at["time"], log.times).values
         vocabulary = Vocabulary().fit_counts(users.values, users.counts(None))
     else:
         raise TypeError(
@@ -251,7 +279,8 @@ def read_histories(
     keep = (user >= 0) & (item >= 0)
     shape = (vocabulary.n_codes - FIRST_KNOWN, known_items.n_codes - FIRST_KNOWN)
     times = None if times is None else times[keep]
-    return vocabulary, Interactions.of(user[keep], item[keep], np.ones(keep.sum()), times, shape)
+    weight = np.full(keep.sum(), log.unit.mean)
+    return vocabulary, Interactions.of(user[keep], item[keep], weight, times, shape)
 
 
 def find_histories(
@@ -276,7 +305,7 @@ def find_histories(
     """
     if history is None:
         return log.interactions, numbers
-    given_users, given = read_histories(history, roles, log.items)
+    given_users, given = read_histories(history, roles, log)
     if log.users.holds(ids.values):
         log.users.warn_of_other_type(given_users.as_factorized(), "history, as users,")
     else:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from ..._validation import check_X, is_frame
 from ..._warnings import warn
-from ...preprocessing._columns import Column, Table, read_table
+from ...preprocessing._columns import Table, read_table
 from ...preprocessing._factorize import Factorized, factorize
 from ...preprocessing._schema import hint
+from ...preprocessing._times import Span, Times, check_comparable, complete_times
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 
 #: What an integer id is where a list has no item.
@@ -164,53 +164,22 @@ def check_item_ids(items: Vocabulary) -> None:
         )
 
 
-def times_as_numbers(table: Table, position: int) -> np.ndarray:
-    """A column of times as numbers that sort alike, shape (n_rows,): float64 or int64.
+def read_times(table: Table, position: int, known: Span | None = None) -> Times:
+    """A column of times, none of them missing.
 
     Raises
     ------
     TypeError
-        If the column holds neither numbers nor times.
+        If the column holds neither numbers nor dates, or does not compare with those that a log
+        holds.
     ValueError
-        If a time is missing.
+        If a time is missing or out of range.
     """
-    column, where = table.column(position), table.describe(position)
-    values = _as_numbers(column)
-    if values is None:
-        raise TypeError(
-            f"{where} should hold times: numbers or dates. Convert it with pandas.to_datetime."
-        )
-    missing = np.isnan(values) if values.dtype.kind == "f" else values == np.iinfo(np.int64).min
-    if missing.any():
-        raise ValueError(
-            f"{where} has no time in row {int(missing.argmax())} and {int(missing.sum()) - 1} "
-            "more. Fill them or drop the rows."
-        )
-    return values
-
-
-def _as_numbers(column: Column) -> np.ndarray | None:
-    """Numbers, or None where the column holds something else; NaT is the smallest integer."""
-    if isinstance(column, pd.Categorical):
-        return None
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind == "O":
-            column = pa.array(column, from_pandas=True)
-        elif column.dtype.kind == "M":
-            return column.astype("datetime64[ns]").astype(np.int64)
-        elif column.dtype.kind in "iub":
-            return column.astype(np.int64)
-        else:
-            return column.astype(np.float64) if column.dtype.kind == "f" else None
-    kind = column.type
-    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
-        column = pc.cast(pc.cast(column, pa.timestamp("ns"), safe=False), pa.int64())
-        return pc.fill_null(column, np.iinfo(np.int64).min).to_numpy()
-    if pa.types.is_integer(kind) and not column.null_count:
-        return column.to_numpy().astype(np.int64)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-    return None
+    where = table.describe(position)
+    times = complete_times(table.column(position), where)
+    if known is not None:
+        check_comparable(times, where, known, "fit saw")
+    return times
 
 
 def as_table(values, name: str, column: str | int | None = None) -> Table:

@@ -212,7 +212,7 @@ def nearest(by_item, similarity, a, b, n_neighbors, threads) -> sparse.csr_matri
     ptr = np.append(0, np.cumsum(room))
     items, scores = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32)
     lists = (ptr, items, scores.view(np.uint32), np.zeros(n_items, np.int64))
-    settings = (a, b, np.float32(similarity.shrinkage), similarity.kind == "jaccard", n_neighbors)
+    settings = (a, b, similarity.h, similarity.kind == "jaccard", n_neighbors)
     rows = (_arrays(by_item), _arrays(by_user), binary, others)
     starts = iter(range(0, n_items, _CHUNK))
 

@@ -5,6 +5,7 @@ Deshpande and Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,19 +29,28 @@ _DENSE = 0.2
 class Similarity:
     """s(j, i) = c_ij / d_ij, from co-occurrence c_ij = sum_u x_ui x_uj.
 
-    d_ij = a_j b_i + shrinkage for "cosine" (a = b = |x|) and "conditional" (a = |x|^2,
-    b = |x|^(2 alpha)); d_ij = a_j + b_i - c_ij + shrinkage for "jaccard" (a = b = |x|^2).
+    d_ij = a_j b_i + h for "cosine" (a = b = |x|) and "conditional" (a = |x|^2,
+    b = |x / unit|^(2 alpha)); d_ij = a_j + b_i - c_ij + h for "jaccard" (a = b = |x|^2).
 
     Parameters
     ----------
     kind : {"cosine", "jaccard", "conditional"}
     shrinkage : float
+        h for entries of unit 1.
     alpha : float
+    unit : float
+        The entry x of a row of mean weight: a factor common to all changes nothing.
     """
 
     kind: str
     shrinkage: float
     alpha: float
+    unit: float = 1.0
+
+    @property
+    def h(self) -> np.float32:
+        """The shrinkage, in products of two entries."""
+        return np.float32(self.shrinkage * self.unit**2)
 
     def factors(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """a and b of items with |x|^2 = `squares`, same shape, float32."""
@@ -50,32 +60,35 @@ class Similarity:
         elif self.kind == "jaccard":
             a = b = squares
         else:
-            a, b = squares, squares**self.alpha
+            a, b = squares, (squares / self.unit**2) ** self.alpha
         return a.astype(np.float32), b.astype(np.float32)
 
     def of(self, c, a, b):
         """s(j, i) from c_ij, a_j and b_i; 0 where c is 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind == "jaccard":
-                s = c / (a + b - c + np.float32(self.shrinkage))
+                s = c / (a + b - c + self.h)
             else:
-                s = c / (a * b + np.float32(self.shrinkage))
+                s = c / (a * b + self.h)
         return np.where(c > 0, s, np.float32(0))
 
     def co_occurrence(self, s, a, b):
         """c_ij from s(j, i), a_j and b_i."""
         if self.kind == "jaccard":
-            return s * (a + b + self.shrinkage) / (1 + s)
-        return s * (a * b + self.shrinkage)
+            return s * (a + b + self.h) / (1 + s)
+        return s * (a * b + self.h)
 
 
-def weigh(matrix: sparse.csr_matrix, weighting, inverse_user_frequency: bool) -> np.ndarray:
+def weigh(
+    matrix: sparse.csr_matrix, weighting, inverse_user_frequency: bool, unit: float = 1.0
+) -> np.ndarray:
     """The entries x_ui that co-occurrence sums, shape (nnz,), float32.
 
     Items are documents and users are words: "tfidf" is sqrt(w_ui) idf_u, "bm25" is
     w_ui (k1 + 1) / (w_ui + k1 (1 - b + b n_i / mean n)) idf_u, with idf_u = log(1 + n_items / n_u),
-    n_u the items of a user and n_i the total weight of an item. `inverse_user_frequency` divides
-    what user u adds to any co-occurrence by log(1 + n_u).
+    n_u the items of a user and n_i the total weight of an item. k1 counts in the `unit`, the weight
+    of a mean row. `inverse_user_frequency` divides what user u adds to any co-occurrence by
+    log(1 + n_u).
     """
     x, n_of_user = matrix.data, np.diff(matrix.indptr)
     if weighting == "tfidf":
@@ -83,7 +96,7 @@ def weigh(matrix: sparse.csr_matrix, weighting, inverse_user_frequency: bool) ->
     elif weighting == "bm25":
         length = np.bincount(matrix.indices, weights=x, minlength=matrix.shape[1])
         relative = length / length[length > 0].mean()
-        x = x * (_K1 + 1) / (x + _K1 * (1 - _B + _B * relative[matrix.indices]))
+        x = x * (_K1 + 1) / (x + _K1 * unit * (1 - _B + _B * relative[matrix.indices]))
     factor = np.ones(matrix.shape[0])
     some = n_of_user > 0
     if weighting is not None:
@@ -93,6 +106,11 @@ def weigh(matrix: sparse.csr_matrix, weighting, inverse_user_frequency: bool) ->
     if weighting is not None or inverse_user_frequency:
         x = x * np.repeat(factor, n_of_user)
     return x.astype(np.float32)
+
+
+def unit_of_entries(weighting, unit: float) -> float:
+    """What `weigh` makes of the weight of a mean row, apart from what users and items decide."""
+    return {None: unit, "tfidf": unit**0.5, "bm25": 1.0}[weighting]
 
 
 def nearest(matrix, similarity: Similarity, n_neighbors: int, threads: int) -> sparse.csr_matrix:
@@ -139,7 +157,7 @@ def _nearest_by_scipy(by_item, matrix, similarity, a, b, n_neighbors, threads):
 
     # A row of the product has at most as many entries as its users have items.
     size = np.minimum(by_item @ np.diff(matrix.indptr).astype(float), n_items)
-    parts = map_blocks(block, _blocks_of(size), threads)
+    parts = map_blocks(block, blocks_of(size), threads)
     lengths, columns, values = (np.concatenate(arrays) for arrays in zip(*parts))
     indptr = np.append(0, np.cumsum(lengths))
     return sparse.csr_matrix(
@@ -147,9 +165,9 @@ def _nearest_by_scipy(by_item, matrix, similarity, a, b, n_neighbors, threads):
     )
 
 
-def _blocks_of(size):
+def blocks_of(size: np.ndarray, at_once: int = BLOCK_VALUES) -> Iterator[slice]:
     """Slices of consecutive rows that have a bounded number of entries together."""
-    number = np.cumsum(size) // BLOCK_VALUES
+    number = np.cumsum(size) // at_once
     starts = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(size))
     return (slice(start, stop) for start, stop in pairwise(starts.tolist()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +33,9 @@ class TrainedTowers:
     module: TwoTowers
     at_once: int
 
-    def vectors(self, side: str, rows: Encoded) -> np.ndarray:
-        """Vectors of rows of one side ("users", "items"), shape (n, d).
-
-        Rows of users hold histories where the module reads them.
-        """
-        return self._forward(rows, side)
+    def item_vectors(self, rows: Encoded) -> np.ndarray:
+        """Vectors of rows of items, shape (n, d)."""
+        return self._forward(rows, "items")
 
     def pair_scores(self, rows: Encoded, target: np.ndarray, pairs: Interactions) -> np.ndarray:
         """Products of each row's two vectors, shape (n,), float64.
@@ -52,16 +50,44 @@ class TrainedTowers:
             out of its user's.
         """
         scores = np.empty(len(rows))
-        for start in range(0, len(rows), self.at_once):
-            part = slice(start, start + self.at_once)
-            batch, numbers = rows.take(part), target[part]
-            if self.module.reads_histories:
-                own = pairs.take(numbers[:, USER])
-                batch = with_histories(batch, without(own, numbers[:, ITEM]))
+        for part, batch in self._parts(rows, pairs, target[:, USER], target[:, ITEM]):
             output = self._forward(batch).astype(np.float64)
             u, v = np.split(output, 2, axis=1)
             scores[part] = (u * v).sum(axis=1)
         return scores
+
+    def user_vectors(
+        self,
+        rows: Encoded,
+        pairs: Interactions,
+        users: np.ndarray,
+        items: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Vectors of users, shape (n, d).
+
+        Parameters
+        ----------
+        rows : Encoded
+            The users' columns.
+        pairs : Interactions
+            Histories, read where the module does so.
+        users : ndarray of shape (n,)
+            Which of the histories each user has; -1 = none.
+        items : ndarray of shape (n,), default=None
+            An item of each to leave out.
+        """
+        parts = self._parts(rows, pairs, users, items)
+        return np.concatenate([self._forward(batch, "users") for _, batch in parts])
+
+    def _parts(self, rows, pairs, users, items) -> Iterator[tuple[slice, Encoded]]:
+        """Rows that are looked at together, with their histories where the module reads them."""
+        reads = self.module.reads_histories
+        for part in pairs.parts(users if reads else np.full(len(users), -1), self.at_once):
+            batch = rows.take(part)
+            if reads:
+                own = pairs.take(users[part])
+                batch = with_histories(batch, own if items is None else without(own, items[part]))
+            yield part, batch
 
     def _forward(self, rows: Encoded, method: str | None = None) -> np.ndarray:
         module = self.module
@@ -130,7 +156,7 @@ class Index:
     def of(cls, catalogue: Catalogue, log: Log, towers: TrainedTowers) -> Index:
         """What follows from a catalogue, a log and trained towers."""
         return cls(
-            towers.vectors("items", catalogue.rows),
+            towers.item_vectors(catalogue.rows),
             log.popularity_of(catalogue.items),
             log.items.translate(catalogue.items) - FIRST_KNOWN,
             np.flatnonzero(nothing_known(catalogue.rows)),

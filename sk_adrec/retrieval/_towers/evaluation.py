@@ -16,7 +16,7 @@ from .._log.interactions import Interactions
 from .._log.log import Log
 from .catalogue import Catalogue, Index, TrainedTowers
 from .module import TwoTowers
-from .rows import ITEM, POSITIVE, USER, with_histories, without
+from .rows import ITEM, POSITIVE, USER, with_histories
 
 # Validation rows or users that are ranked after an epoch; more would not tell more.
 _MOST_RANKED = 20_000
@@ -215,10 +215,7 @@ class Judged:
 
     def _random_scores(self, towers, items, rows, rng) -> np.ndarray:
         """Scores of the users of some rows with items drawn uniformly."""
-        other, module = rng.integers(0, len(items), len(rows)), towers.module
-        users = module.user.part(self.encoded.take(rows))
-        if module.reads_histories:
-            own = self.pairs.take(self.target[rows, USER])
-            users = with_histories(users, without(own, other))
-        u = towers.vectors("users", users).astype(np.float64)
+        other, whose = rng.integers(0, len(items), len(rows)), self.target[rows, USER]
+        users = towers.module.user.part(self.encoded.take(rows))
+        u = towers.user_vectors(users, self.pairs, whose, other).astype(np.float64)
         return (u * items[other]).sum(axis=1)

@@ -233,6 +233,15 @@ def _refuse_what_is_no_declaration(cls: type, own: list[str]) -> None:
             f"{cls.__name__} declares {hidden[0]!r}, but parameters have no underscore at their "
             "ends: annotate a constant as ClassVar, and leave out the annotation of what fit sets"
         )
+    taken = [
+        name for name in own if any(callable(vars(base).get(name)) for base in cls.__mro__[1:])
+    ]
+    if taken or any("__" in name for name in own):
+        name = next((one for one in taken), None) or next(one for one in own if "__" in one)
+        raise TypeError(
+            f"{cls.__name__} declares {name!r}: that is the name of a method, or has two "
+            "underscores, which scikit-learn takes for a parameter of a part. Call it otherwise"
+        )
     inherited = {name for base in cls.__mro__[1:] for name in _declarations(base)}
     for name in inherited & set(vars(cls)) - set(own):
         raise TypeError(
@@ -288,6 +297,8 @@ def _hints(cls: type) -> list[tuple[str, Any, Rule | None]]:
 
 def _rule_of(hint) -> Rule | None:
     """The rule within a type, be it ``Annotated`` or ``Annotated | None``."""
+    if isinstance(hint, Rule):
+        raise TypeError("a range is no type: write Annotated[float, within(...)], or one_of(...)")
     parts = [hint, *(get_args(hint) if get_origin(hint) in (Union, UnionType) else ())]
     rules = (one for part in parts for one in getattr(part, "__metadata__", ()))
     return next((one for one in rules if isinstance(one, Rule)), None)

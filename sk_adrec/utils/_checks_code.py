@@ -43,12 +43,28 @@ def check_parameters_are_declared(estimator):
                 f"{base.__name__} declares {declared} and inherits __init__: decorate it with "
                 "@hyperparameters (sk_adrec.base), or annotate what is no parameter as ClassVar"
             )
+        if "__init__" in vars(base) and "__dataclass_fields__" not in vars(base):
+            lost = _inherited_parameters(base) - set(inspect.signature(base).parameters)
+            if lost:
+                raise AssertionError(
+                    f"{base.__name__} has an __init__ of its own, which lacks the parameters "
+                    f"{sorted(lost)} of its bases: clone drops what is not in it. Leave it out and "
+                    "declare what is new under @hyperparameters"
+                )
         hidden = [name for name in declared if name.startswith("_")]
         if hidden and "__dataclass_fields__" in vars(base):
             raise AssertionError(
                 f"{base.__name__} has the parameters {hidden}: annotate them as ClassVar if they "
                 "are constants; parameters have no leading underscore"
             )
+
+
+def _inherited_parameters(cls: type) -> set[str]:
+    """Parameters that the bases of a class declare."""
+    found = {
+        name for base in cls.__mro__[1:] for name in vars(base).get("__dataclass_fields__", ())
+    }
+    return {name for name in found if not name.startswith("_")}
 
 
 def _attributes_read(cls: type) -> set[str]:

@@ -239,7 +239,11 @@ def _of_objects(column: np.ndarray, where: str) -> pa.Array:
         is_date = inferred.startswith("date")
         raise _out_of_range(where, pa.timestamp("ns") if is_date else pa.int64(), error) from error
     except (ValueError, TypeError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise _no_times(where, f"mixed {inferred}") from error
+        found = "dates of several time zones" if inferred.startswith("date") else inferred
+        raise _no_times(where, found) from error
+    if inferred.startswith("mixed"):
+        kinds = {type(value).__name__ for value in column[~pd.isna(column)]}
+        raise _no_times(where, " and ".join(sorted(kinds)[:3]))
     raise _no_times(where, inferred)
 
 

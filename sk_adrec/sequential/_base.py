@@ -214,6 +214,7 @@ class BaseNextItem(CatalogueRanker):
             X, self.history, self.history_time, self.request_time, self.event_features
         )
         events = read_events(X, roles)
+        self._spans = events.spans
         y_weight = weight
         if parts.valid is not None:
             y_weight = weight.copy()
@@ -257,7 +258,7 @@ class BaseNextItem(CatalogueRanker):
         self.encoder_ = encoder
 
     def _encode(self, X) -> Encoded:
-        return self._encode_events(read_events(X, self._roles))
+        return self._encode_events(read_events(X, self._roles, self._spans))
 
     def _encode_events(self, events: Events) -> Encoded:
         roles = self._roles
@@ -355,7 +356,7 @@ class BaseNextItem(CatalogueRanker):
 
     def _grow(self, X, y, weight):
         roles = self._roles
-        events = read_events(X, roles)
+        events = read_events(X, roles, self._spans)
         targets = factorize(y, "y")
         self._check_targets(targets)
         if roles.history is not None:

@@ -6,7 +6,7 @@ history, oldest item first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..preprocessing._columns import Column, Table, flatten, read_table
+from ..preprocessing._times import Span
 from ._roles import ITEM, Roles
 from ._times import event_times
 
@@ -32,19 +33,29 @@ class Events:
         Seconds: when an event happened (NaN where that is missing), and when the prediction after
         it is asked for: at the next event, or the request, if `request_time` is given and the time
         known, else at the event itself.
+    spans : dict of str to Span
+        Where the times of "history_time" and "request_time" lie.
     """
 
     offsets: np.ndarray
     columns: dict[str, Any]
     times: np.ndarray | None = None
+    spans: dict[str, Span] = field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:
         """The columns as a data frame with one row per event."""
         return pd.DataFrame({name: _series(column) for name, column in self.columns.items()})
 
 
-def read_events(X, roles: Roles) -> Events:
+def read_events(X, roles: Roles, spans: dict[str, Span] | None = None) -> Events:
     """The events of X; entries without an item are left out.
+
+    Parameters
+    ----------
+    X : data frame or ndarray
+    roles : Roles
+    spans : dict of str to Span, default=None
+        Where the times of fit lie; None in fit.
 
     Raises
     ------
@@ -52,7 +63,7 @@ def read_events(X, roles: Roles) -> Events:
         If the lists of a row differ in length, a time is out of range, or the columns of times hold
         different kinds: numbers, dates with or without a time zone.
     TypeError
-        If a column of times holds neither numbers nor dates.
+        If a column of times holds neither numbers nor dates, or another kind than in fit.
     """
     table = read_table(X)
     if roles.history is None:
@@ -76,10 +87,12 @@ def read_events(X, roles: Roles) -> Events:
     offsets = np.append(0, np.cumsum(np.bincount(row, minlength=table.n_rows))).astype(np.int64)
     if not keep.all():
         columns = {name: _select(column, keep) for name, column in columns.items()}
-    times = None
+    times: np.ndarray | None = None
+    found: dict[str, Span] = {}
     if roles.history_time is not None:
-        times = event_times(table, roles, columns.pop(roles.history_time), offsets)
-    return Events(offsets, {str(name): column for name, column in columns.items()}, times)
+        happened = columns.pop(roles.history_time)
+        times, found = event_times(table, roles, happened, offsets, spans or {})
+    return Events(offsets, {str(name): column for name, column in columns.items()}, times, found)
 
 
 def _positional(table: Table) -> Events:

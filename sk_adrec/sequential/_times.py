@@ -7,23 +7,29 @@ import pandas as pd
 
 from .._warnings import warn
 from ..preprocessing._columns import Column, Table
-from ..preprocessing._times import LOCAL, NOTHING, ZONED, to_times
+from ..preprocessing._times import LOCAL, NOTHING, ZONED, Span, check_comparable, to_times
 from ._roles import Roles
 
 # Share of the rows whose times may be out of order before that is pointed out.
 _FEW_ROWS = 0.01
 
 
-def event_times(table: Table, roles: Roles, column: Column, offsets: np.ndarray) -> np.ndarray:
-    """Times of `Events`, shape (n_events, 2), for the column of the events' times."""
+def event_times(
+    table: Table, roles: Roles, column: Column, offsets: np.ndarray, known: dict[str, Span]
+) -> tuple[np.ndarray, dict[str, Span]]:
+    """Times of `Events`, shape (n_events, 2), for the column of the events' times.
+
+    Also where they lie, by role; `known` is what fit has found so.
+    """
     where = table.describe(table.names.index(roles.history_time))
-    happened, kind = seconds(column, f"history_time: {where}")
+    happened, span = seconds(column, f"history_time: {where}", known.get("history_time"))
     if roles.request_time is None:
         _warn_of_disorder(roles, happened, happened, offsets)
-        return np.column_stack([happened, happened])
+        return np.column_stack([happened, happened]), {"history_time": span}
     position = table.names.index(roles.request_time)
-    where = table.describe(position)
-    request, request_kind = seconds(table.column(position), f"request_time: {where}")
+    where = f"request_time: {table.describe(position)}"
+    request, asked_span = seconds(table.column(position), where, known.get("request_time"))
+    kind, request_kind = span.kind, asked_span.kind
     kinds = {kind, request_kind} - {NOTHING}
     if len(kinds) > 1:
         remedy = "make both numbers (seconds), or both dates, with pandas.to_datetime"
@@ -38,7 +44,7 @@ def event_times(table: Table, roles: Roles, column: Column, offsets: np.ndarray)
     asked[offsets[1:][filled] - 1] = request[filled]
     asked = np.where(np.isnan(asked), happened, asked)
     _warn_of_disorder(roles, happened, asked, offsets)
-    return np.column_stack([happened, asked])
+    return np.column_stack([happened, asked]), {"history_time": span, "request_time": asked_span}
 
 
 def _warn_of_disorder(
@@ -70,8 +76,8 @@ def _warn_of_disorder(
         )
 
 
-def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
-    """Times as float64 seconds since 1970 UTC, NaN where missing, and their kind.
+def seconds(column: Column, where: str, known: Span | None = None) -> tuple[np.ndarray, Span]:
+    """Times as float64 seconds since 1970 UTC, NaN where missing, and where they lie.
 
     Numbers are taken for seconds, dates without a time zone for UTC.
 
@@ -80,23 +86,27 @@ def seconds(column: Column, where: str) -> tuple[np.ndarray, str]:
     column : Column
     where : str
         The column's role, name and dtype, for messages.
+    known : Span, default=None
+        Where those of fit lie.
 
     Returns
     -------
     values : ndarray of shape (n,), float64
-    kind : str
-        As that of `sk_adrec.preprocessing._times.Times`.
+    span : Span
 
     Raises
     ------
     TypeError
-        If the column holds neither numbers nor dates.
+        If the column holds neither numbers nor dates, or numbers where fit saw dates, or the other
+        way round.
     ValueError
         If a number is infinite, or a date outside the years 1678 to 2261.
     """
     times = to_times(column, where)
+    if known is not None:
+        check_comparable(times, where, known, "fit saw")
     values = times.values.astype(np.float64)
     if times.kind in (LOCAL, ZONED):
         values /= 1e9  # from nanoseconds
     values[times.missing] = np.nan
-    return values, times.kind
+    return values, times.span

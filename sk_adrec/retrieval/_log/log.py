@@ -108,18 +108,20 @@ class Log:
             unit = before.unit.after(weight[positive])
         weight = unit.measure(weight)
         known = (None, None) if before is None else (before.users, before.items)
-        vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
-        check_item_ids(vocabularies[1])
+        users, items = vocabularies = [_learn(one, weight, old) for one, old in zip(ids, known)]
+        check_item_ids(items)
         codes = [number_ids(vocab, one) for vocab, one in zip(vocabularies, ids)]
         rows = (*codes, positive, weight, None if times is None else times.values)
         span = None if times is None else times.span
         if before is not None:
-            rows = tuple(map(_join, before._rows(*vocabularies, unit), rows))
-            span = None if span is None or before.times is None else before.times | span
-        return cls._collect(*vocabularies, *rows, unit, span)
+            rows = tuple(map(_join, before._rows(users, items, unit), rows))
+            if span is not None and before.times is not None:
+                span = before.times | span
+        return cls._collect(users, items, rows, unit, span)
 
     @classmethod
-    def _collect(cls, users, items, user, item, positive, weight, times, unit, span) -> Log:
+    def _collect(cls, users, items, rows, unit, span) -> Log:
+        user, item, positive, weight, times = rows
         popularity = np.bincount(item, weight * positive, items.n_codes - FIRST_KNOWN)
         order = np.argsort(-popularity, kind="stable")
         place = np.empty(len(order), dtype=np.int32)

@@ -73,8 +73,9 @@ class LogEstimator(FileState, BaseEstimator, metaclass=ABCMeta):
     Parameters
     ----------
     min_frequency : int or float
-        Ids with less total weight in fit count as unknown; a float below 1 is a share of the
-        column's weight. Raise it when rare ids overfit.
+        Ids with less total weight in fit count as unknown: a row of weight 3 is three rows, so
+        that another unit of the weights asks for another number. A float below 1 is a share of
+        the column's weight, and 1 knows every id, in any unit. Raise it when rare ids overfit.
     max_len
         Entries kept of a list, the most recent (last) ones. Raise it where old ones still tell
         something; time and memory grow with the entries kept.

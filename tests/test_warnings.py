@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -26,6 +27,7 @@ from sk_adrec import (
     ESMMEstimator,
     FeatureEncoder,
     FMClassifier,
+    GBDTLRClassifier,
     HistoryEncoder,
     HSTUNextItem,
     ItemCF,
@@ -144,6 +146,12 @@ def pairs():
 def worse_than_constant():
     X, y = pd.DataFrame({"user": ["a", "b"] * 50}), np.array([0, 1] * 50)
     FMClassifier(random_state=0, lr=0.1).fit(X, y, X_val=X, y_val=1 - y)
+
+
+@case("monotone_constraints of gbdt bind the trees")
+def constraints_of_the_trees_alone():
+    X = pd.DataFrame({"x": np.arange(60) % 7})
+    GBDTLRClassifier(LGBMClassifier(n_estimators=2, mc=[1])).fit(X, np.arange(60) % 2)
 
 
 @case("is averaged without attention")

@@ -62,7 +62,7 @@ def run_fresh(code: str, *arguments: str, timeout: float = 120.0) -> str | None:
         )
         return done.stderr if done.returncode else None
     with _LOCK, tempfile.TemporaryDirectory() as name:
-        errors = Path(name, "errors")
+        (errors := Path(name, "errors")).touch()
         request = {
             "code": code,
             "arguments": arguments,

@@ -191,7 +191,7 @@ def test_bins_go_by_position():
         "[bid, age], ['tags', 'size']",
         [np.array(["bid", "age"]), pd.Index(["tags", "size"])],
     ],
-    ids=str,
+    ids=["positions", "names", "mixed", "text", "names as text", "arrays"],
 )
 def test_only_columns_of_a_group_interact(groups):
     paths = splits(fit(interaction_constraints=groups))

@@ -16,6 +16,8 @@ from ._batches import TrainingRows
 
 # No level is further off than that, in log odds.
 _MOST = 30.0
+# Levels this far apart should differ in their mean prediction.
+_FLAT = 1e-4
 # Standard deviations that chance does not explain: the level was wrong from the start.
 _BEYOND_CHANCE = 4.0
 # Rows that tell the level, evenly spread: of 1M rows with 1 % clicks it is known to 1 %.
@@ -84,6 +86,15 @@ def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
     if not excess(-_MOST) < 0 < excess(_MOST):
         return 0.0
     shift = brentq(excess, -_MOST, _MOST, xtol=1e-6)
+    if excess(shift - _FLAT) == excess(shift + _FLAT):
+        # Probabilities are all but 0 and 1, and their sum is rounded: what each row lacks is not.
+        def missing(shift):
+            each = np.where(
+                y == 1, before - 1 - before * expit(-logits - shift), before * expit(logits + shift)
+            )
+            return np.average(each, weights=weight)
+
+        shift = brentq(missing, -_MOST, _MOST, xtol=1e-12)
     if spread is None:
         return shift
     p = before * expit(logits + shift)

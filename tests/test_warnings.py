@@ -114,6 +114,13 @@ def users_of_another_type():
     ItemCF().fit(pairs()).recommend([5])
 
 
+@case("as if their unit were another")
+def times_of_another_unit():
+    log = pairs().assign(time=range(1_700_000_000, 1_700_000_000 + len(pairs())))
+    encoder = HistoryEncoder(time="time", attributes=["item_id"]).fit(log)
+    encoder.transform(log.assign(time=log["time"] * 1000))
+
+
 @case("events have no")
 def events_without_a_time():
     HistoryEncoder(time="time", attributes=["item_id"]).fit(pairs().assign(time=None))

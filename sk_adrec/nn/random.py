@@ -139,6 +139,13 @@ def _dropout(input, p=0.5, training=True, inplace=False):
 class Dropout(nn.Dropout):
     """``torch.nn.Dropout`` by the current generator: that of the fit, in whichever thread it runs.
 
+    Parameters
+    ----------
+    p : float, default=0.5
+        Share of the elements that are zeroed.
+    inplace : bool, default=False
+        Not looked at: a new tensor is returned.
+
     Examples
     --------
     >>> import torch
@@ -153,6 +160,7 @@ class Dropout(nn.Dropout):
         Parameters
         ----------
         input : Tensor of any shape
+            Outputs of the layer before.
 
         Returns
         -------

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sk_adrec.nn import MLP, Dice
+from sk_adrec.nn import MLP, Dice, Dropout
 
 
 def test_dice_of_a_batch_by_hand():
@@ -54,8 +54,8 @@ def test_dice_of_one_row_none_or_more_axes_is_finite(shape):
 def test_mlp_layers(activation, kind):
     mlp = MLP(5, (4, 3), activation=activation, dropout=0.5, out_dim=2)
     assert [type(layer) for layer in mlp] == [
-        *(nn.Linear, kind, nn.Dropout),
-        *(nn.Linear, kind, nn.Dropout),
+        *(nn.Linear, kind, Dropout),
+        *(nn.Linear, kind, Dropout),
         nn.Linear,
     ]
     assert mlp(torch.zeros(7, 5)).shape == (7, mlp.out_dim) == (7, 2)

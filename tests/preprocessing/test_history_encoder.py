@@ -239,6 +239,7 @@ times_near_the_digits_of_a_float = st.builds(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*as if their unit were another")
 @settings(max_examples=50, deadline=None)
 @given(
     event=times_near_the_digits_of_a_float,

@@ -193,6 +193,7 @@ def test_agrees_with_a_slow_encoder(fitted, seen, backend, other, min_frequency,
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*had no value in fit")
 @settings(max_examples=50, deadline=None)
 @given(fitted=st.lists(rows, min_size=1, max_size=6), data=st.data())
 def test_weights_equal_repetition(fitted, data):

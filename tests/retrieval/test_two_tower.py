@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from sk_adrec import TwoTowerRetriever
 from sk_adrec.losses import InBatchSoftmaxLoss, PairwiseLoss
 from sk_adrec.nn import Lists
+from sk_adrec.nn.random import Draws, drawing_from
 from sk_adrec.retrieval import _two_tower
 from sk_adrec.retrieval._towers import loss as tower_loss
 from sk_adrec.retrieval._towers.loss import LossSettings, TwoTowerLoss
@@ -649,10 +650,11 @@ class SendAway(Callback):
         with torch.inference_mode():
             output = net.module_(batch)
             torch.testing.assert_close(module.eval()(batch), output)
-            torch.manual_seed(0)
-            expected = net.criterion_(output, y, weight=weight, module=net.module_)
-            torch.manual_seed(0)
-            torch.testing.assert_close(criterion(output, y, weight=weight, module=module), expected)
+            with drawing_from(Draws(0)):
+                expected = net.criterion_(output, y, weight=weight, module=net.module_)
+            with drawing_from(Draws(0)):
+                loss = criterion(output, y, weight=weight, module=module)
+            torch.testing.assert_close(loss, expected)
         scored = (output.numpy(), y.numpy(), weight.numpy())
         assert metric(module, *scored) == net.metrics[0][1](net.module_, *scored)
 

@@ -45,10 +45,10 @@ def refuse_lazy(X) -> None:
     if isinstance(X, np.ndarray | list | tuple):
         return
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
-        kind = type(X)
+        kind, remedy = type(X), "collect" if hasattr(X, "collect") else "compute"
         raise TypeError(
             f"A data frame with its rows was expected, got a {kind.__module__.partition('.')[0]} "
-            f"{kind.__name__}, which has not computed them yet. Pass X.collect()."
+            f"{kind.__name__}, which has not computed them yet. Pass X.{remedy}()."
         )
 
 

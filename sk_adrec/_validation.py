@@ -42,11 +42,13 @@ def is_frame(X) -> bool:
 
 def refuse_lazy(X) -> None:
     """Raise TypeError if X is a frame whose rows are not computed yet."""
+    if isinstance(X, np.ndarray | list | tuple):
+        return
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
-        kind = type(X)
+        kind, remedy = type(X), "collect" if hasattr(X, "collect") else "compute"
         raise TypeError(
             f"A data frame with its rows was expected, got a {kind.__module__.partition('.')[0]} "
-            f"{kind.__name__}, which has not computed them yet. Pass X.collect()."
+            f"{kind.__name__}, which has not computed them yet. Pass X.{remedy}()."
         )
 
 
@@ -179,7 +181,8 @@ def check_X(estimator, X, *, reset: bool, reads: Iterable[str | int] | None = No
     # In a sparse matrix what is missing is zero: NaN has no meaning there.
     finite = True if hasattr(X, "tocsr") else "allow-nan"
     if not hasattr(X, "tocsr"):
-        X = to_array(X)
+        array = to_array(X)
+        X = array if isinstance(X, list | tuple) else X
     return validate_data(
         estimator, X, reset=reset, accept_sparse=sparse, dtype=None, ensure_all_finite=finite
     )

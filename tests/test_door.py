@@ -143,7 +143,13 @@ def numpy(dtype):
 
 
 def typed(dtype):
-    return Layout(f"{dtype!r} of pandas", lambda cells: pd.Series(cells, dtype=dtype))
+    def build(cells):
+        series = pd.Series(cells, dtype=dtype)
+        if any(value != cell for value, cell in zip(series, cells) if cell is not None):
+            raise ValueError("rounded")  # some integers of 2**63 and more go through floats
+        return series
+
+    return Layout(f"{dtype!r} of pandas", build)
 
 
 def objects(missing=None, cell=lambda value: value):
@@ -353,6 +359,44 @@ def test_the_number_of_rows_says_nothing(data):
     longest = layout.frame(["c"], [(cells * many)[:FEW_ROWS]])
     if longest is not None:
         assert outcome(encoder, longest, n) == expected
+
+
+N = 100
+FITS = {
+    "numbers": pd.Series([1, 2, 3, 5, 4] * 20),
+    "text": pd.Series(list("abcab") * 20),
+    "lists": pd.Series([["a"], ["b", "c"]] * 50),
+}
+NOTHING = {
+    "str": typed("str"),
+    "category": categories,
+    "Int64": typed("Int64"),
+    "lists of Arrow": arrow(pa.list_(pa.string())),
+    "times": typed("datetime64[ns]"),
+    "bytes": arrow(pa.binary()),
+    "structs": arrow(pa.struct([("a", pa.int64())])),
+    "Null": Layout("Null", lambda cells: pd.Series(pd.arrays.ArrowExtensionArray(pa.array(cells)))),
+}
+SAME = {
+    "numbers": [categories, arrow(pa.int64(), dictionary), arrow(pa.decimal128(5, 1))],
+    "text": [categories, arrow(pa.string(), dictionary), arrow(pa.string_view())],
+    "lists": [arrow(pa.list_view(pa.string())), objects(cell=tuple)],
+}
+
+
+@pytest.mark.parametrize("fitted", FITS)
+def test_up_to_64_rows_and_more_are_read_alike(fitted):
+    X = pd.DataFrame({"c": FITS[fitted], "x": 0.0})
+    model = FMClassifier(max_epochs=1, random_state=0).fit(X, [0, 1] * (N // 2))
+    value = FITS[fitted].tolist()[2]
+    usual = model.predict_proba(X[2:3])
+    missing = model.predict_proba(pd.DataFrame({"c": objects().build([None]), "x": 0.0}))
+    cases = [(layout, value, usual) for layout in SAME[fitted]]
+    cases += [(layout, None, missing) for layout in NOTHING.values()]
+    for layout, cell, expected in cases:
+        for n in (1, FEW_ROWS, FEW_ROWS + 1):
+            p = model.predict_proba(pd.DataFrame({"c": layout.build([cell] * n), "x": 0.0}))
+            np.testing.assert_allclose(p, np.repeat(expected, n, axis=0), rtol=1e-6)
 
 
 # ---- a model answers, or refuses by name ---------------------------------------------------------

@@ -18,6 +18,7 @@ from ._storage import (
     all_missing,
     is_number,
     is_string,
+    of_array,
     of_arrow,
     of_pandas,
     used_categories,
@@ -74,6 +75,7 @@ def factorize(column: Column, where: str) -> Factorized:
     if isinstance(column, pd.Categorical):
         return _factorize_categorical(column, where)
     if isinstance(column, np.ndarray):
+        column = of_array(column)
         if column.dtype.kind == "O":
             return _factorize_objects(column, where)
         if column.dtype.kind == "f":

@@ -422,7 +422,8 @@ def _learn(
     if {"string", "number"} <= {kind_of_values(factorized.values) for factorized, _ in parts}:
         raise ValueError(
             f"Columns that share a vocabulary must hold ids of one type, but of {names} some hold "
-            "strings and some numbers, so no id could match. Convert them with astype(str)."
+            "strings and some numbers, so no id could match. Convert them with astype(str), lists "
+            "with .map(lambda ids: [*map(str, ids)]); FeatureEncoder writes ids as text."
         )
     merged = factorize(concatenate([factorized.values for factorized, _ in parts]), "ids")
     learn(vocabulary, merged.values, merged.counts(np.concatenate(counts)))

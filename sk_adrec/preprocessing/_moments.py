@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .._validation import in_scale
 
 # Standard deviations beyond which a number counts as this far: squares stay finite in float32.
 _FARTHEST = 1e6
+# Rows up to which the columns are standardised together.
+_FEW = 64
 
 
 @stored
@@ -53,17 +55,31 @@ class Moments:
 
     def standardise(self, columns: list[np.ndarray], n_rows: int, dtype: str) -> np.ndarray:
         """Standardised columns, then indicators, shape (n_rows, n_numeric + n_indicators)."""
-        out = np.empty((n_rows, len(columns) + len(self.indicators)), dtype=dtype)
+        n = len(columns)
+        out = np.empty((n_rows, n + len(self.indicators)), dtype=dtype)
+        if columns and n_rows <= _FEW:
+            # All at once: of few rows each call costs more than its numbers.
+            means, scales = self.means[:, np.newaxis], self.scales[:, np.newaxis]
+            scaled, missing = _standardise(np.stack(columns), means, scales)
+            out[:, :n] = scaled.T
+            out[:, n:] = missing[self.indicators].T
+            return out
         for position, values in enumerate(columns):
-            with np.errstate(over="ignore"):
-                scaled = (values - self.means[position]) / self.scales[position]
-            np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
-            missing = np.isnan(scaled)
-            scaled[missing] = 0.0
+            scaled, missing = _standardise(values, self.means[position], self.scales[position])
             out[:, position] = scaled
             if position in self.indicators:
-                out[:, len(columns) + self.indicators.index(position)] = missing
+                out[:, n + self.indicators.index(position)] = missing
         return out
+
+
+def _standardise(values: np.ndarray, mean: Any, scale: Any) -> tuple[np.ndarray, np.ndarray]:
+    """In standard units, 0 where missing; and where that is."""
+    with np.errstate(over="ignore"):
+        scaled = (values - mean) / scale
+    np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+    missing = np.isnan(scaled)
+    scaled[missing] = 0.0
+    return scaled, missing
 
 
 def _mean_and_scale(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:

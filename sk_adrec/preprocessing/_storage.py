@@ -168,9 +168,14 @@ def _all_missing(column: Any) -> bool:
     if isinstance(column, pd.Categorical):
         return bool((column.codes < 0).all())
     if isinstance(column, np.ndarray):
-        return bool(pd.isna(column).all())
+        if column.dtype.kind in "biu":
+            return not len(column)
+        is_missing = np.isnan if column.dtype.kind == "f" else pd.isna
+        return bool(is_missing(column).all())
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
+    if not pa.types.is_floating(column.type):
+        return column.null_count == len(column)
     return bool(pc.all(pc.is_null(column, nan_is_null=True), min_count=0).as_py())
 
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from .._state import stored
 from .._warnings import warn
-from ._columns import Column, read_table
 from ._factorize import Factorized, Values, factorize, pack
+from ._storage import Column, of_objects, of_pandas
 
 MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
 # What FeatureEncoder writes for an id that it does not know.
@@ -246,10 +246,12 @@ class Vocabulary:
 
 
 def _as_factorized(column: Any) -> Factorized:
-    if isinstance(column, Column):
-        return factorize(column, "ids")
-    frame = pd.DataFrame({"ids": column if isinstance(column, pd.Series) else pd.Series(column)})
-    return factorize(read_table(frame).column(0), "ids")
+    if isinstance(column, pd.Series):
+        column = of_pandas(column)
+    elif not isinstance(column, Column):
+        # A Series would make floats of integers of 2**63 or more.
+        column = of_objects(list(column))
+    return factorize(column, "ids")
 
 
 def _arrow(values: Values) -> pa.Array:

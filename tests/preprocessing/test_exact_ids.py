@@ -11,6 +11,7 @@ from sklearn import config_context
 
 from sk_adrec import FeatureEncoder, FMClassifier, HistoryEncoder
 from sk_adrec.preprocessing._log_encoder import FEW_ROWS, LogEncoder
+from sk_adrec.preprocessing._vocabulary import Vocabulary
 
 A = 2**53 + 1  # as a float, 2**53
 # A missing value is beside them.
@@ -193,3 +194,14 @@ def test_a_model_tells_near_ids_apart_from_any_container():
     assert p[1] - p[0] > 0.5
     for layout in ("objects with NaN", "Polars", "Arrow", "an Arrow table", "Polars 128"):
         np.testing.assert_array_equal(model.predict_proba(LAYOUTS[layout](ids))[:, 1], p, layout)
+
+
+def test_a_vocabulary_of_python_integers():
+    ids = [1, 2**63, 5, None, 2**63 + 1, 2**70]
+    for column in (ids, tuple(ids), pd.Series(ids, dtype=object), np.array(ids, dtype=object)):
+        vocabulary = Vocabulary().fit(column)
+        assert vocabulary.values.tolist() == [1, 5, 2**63, 2**63 + 1, 2**70]
+        assert vocabulary.transform(column).tolist() == [2, 4, 3, 0, 5, 6]
+    unsigned = np.array(ids[:3], dtype=np.uint64)
+    assert vocabulary.transform(unsigned).tolist() == [2, 4, 3]
+    assert vocabulary.transform(unsigned.astype(">u8")).tolist() == [2, 4, 3]

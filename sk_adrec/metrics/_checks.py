@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._validation import check_length
+from ..preprocessing._series import as_series
 
 # Labels of which a single one still says whether it is the positive one.
 _NUMERIC_LABELS = ({0, 1}, {-1, 1})
@@ -138,11 +138,8 @@ def group_codes(groups, like) -> tuple[np.ndarray, pd.Index]:
     codes : ndarray of shape (n_samples,)
     values : Index of shape (n_groups,)
     """
-    # Integers beside missing ones stay integers: ids of 64 bits collide as float64.
-    if nw.dependencies.is_polars_series(groups) or nw.dependencies.is_pyarrow_chunked_array(groups):
-        groups = groups.to_pandas(integer_object_nulls=True)
-    elif hasattr(groups, "to_pandas"):
-        groups = groups.to_pandas()
+    if hasattr(groups, "to_pandas"):
+        groups = as_series(groups)
     if not isinstance(groups, pd.Series):
         if np.ndim(groups) != 1:
             raise ValueError(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .._validation import check_number
+from .._validation import check_number, is_frame
 from ..preprocessing._columns import SEQUENCE, Column, flatten, kind_of, read_table
 from ..preprocessing._factorize import Factorized, Values, factorize
+from ..preprocessing._series import as_matrix
 
 # Cells of a block in which relevant and recommended items are compared.
 _BLOCK_CELLS = 2_000_000
@@ -190,6 +191,9 @@ def _read_rows(values, name: str, k: int | None = None) -> tuple[np.ndarray | No
         column = np.fromiter(values, dtype=object, count=len(values))
     elif isinstance(values, pa.Array | pa.ChunkedArray):
         column = values
+    elif is_frame(values):
+        table = read_table(values)
+        column = as_matrix([table.column(j) for j in range(len(table.names))])
     else:
         column = np.asarray(values)
     if not 1 <= getattr(column, "ndim", 1) <= 2:

@@ -28,6 +28,7 @@ from .._validation import check_rows
 from ..preprocessing._encoded import Encoded, Ragged, Schema
 from ..preprocessing._factorize import Factorized, factorize
 from ..preprocessing._log_encoder import LogEncoder
+from ..preprocessing._series import as_series
 from ..preprocessing._vocabulary import FIRST_KNOWN, concatenate
 from ._catalogue import CatalogueRanker, K
 from ._checks import (
@@ -182,9 +183,14 @@ class BaseNextItem(CatalogueRanker):
             raise ValueError("request_time needs history_time, the times of the events")
 
     def _check_target(self, y):
-        y = column_or_1d(y, warn=True)
+        given, y = y, column_or_1d(y, warn=True)
         if y.dtype.kind in "fc":
-            check_classification_targets(y)
+            # Of integers with missing ones, or of both signs, numpy makes floats.
+            exact = as_series(given) if np.ndim(given) == 1 else pd.Series(y)
+            if pd.api.types.infer_dtype(exact, skipna=True) == "integer":
+                y = exact.to_numpy(dtype=object)
+            else:
+                check_classification_targets(y)
         if (missing := pd.isna(y)).any():
             raise ValueError(
                 f"y must have an item in every row: it is missing in row {missing.argmax()} and "
@@ -194,7 +200,7 @@ class BaseNextItem(CatalogueRanker):
 
     def _check_classes(self, classes):
         """Any items that are known: the catalogue is that of histories too, and may have grown."""
-        given = pd.Series(np.asarray(classes))
+        given = as_series(classes)
         unknown = given[self._vocabulary.transform(given) < FIRST_KNOWN]
         if len(unknown):
             raise ValueError(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..preprocessing._columns import Column, Table, flatten, read_table
+from ..preprocessing._series import as_matrix
 from ..preprocessing._times import Span
 from ._roles import ITEM, Roles
 from ._times import event_times
@@ -97,13 +98,7 @@ def read_events(X, roles: Roles, spans: dict[str, Span] | None = None) -> Events
 
 def _positional(table: Table) -> Events:
     """Each row of an array as a history, its NaN being padding."""
-    columns = [table.column(position) for position in range(len(table.names))]
-    values = np.empty((table.n_rows, len(columns)), dtype=object)
-    if all(isinstance(column, np.ndarray) and column.dtype.kind in "biuf" for column in columns):
-        values = np.column_stack(columns)
-    else:
-        for position, column in enumerate(columns):
-            values[:, position] = _series(column).to_numpy(dtype=object)
+    values = as_matrix([table.column(position) for position in range(len(table.names))])
     keep = ~pd.isna(values)
     offsets = np.append(0, np.cumsum(keep.sum(axis=1))).astype(np.int64)
     return Events(offsets, {ITEM: values[keep]})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ..preprocessing._columns import read_table
 from ..preprocessing._schema import hint
+from ..preprocessing._series import as_series
 from ..preprocessing._times import to_times
 from ._checks import check_event_features
 
@@ -48,7 +48,8 @@ def leave_last_out(log, *, user="user_id", item="item_id", time=None, event_feat
         If a column does not exist, has two roles or the name of a list column that is made, or a
         user, an item or a time is missing.
     TypeError
-        If times are neither numbers nor dates, or `event_features` is one string.
+        If times are neither numbers nor dates, values of a column are of several kinds, or
+        `event_features` is one string.
 
     See Also
     --------
@@ -125,7 +126,8 @@ def make_prefixes(
         If a column does not exist, has two roles or the name of a list column that is made, a user,
         an item or a time is missing, or `rows` does not fit `log`.
     TypeError
-        If times are neither numbers nor dates, or `event_features` is one string.
+        If times are neither numbers nor dates, values of a column are of several kinds, or
+        `event_features` is one string.
 
     Examples
     --------
@@ -159,13 +161,17 @@ def make_prefixes(
 
 def _sorted_by_user(log, user, item, time, event_features):
     """The log as a frame sorted by user and time, where each user starts and ends, the order."""
-    if not isinstance(log, pd.DataFrame):
-        log = nw.from_native(log, eager_only=True).to_pandas()
-    _check_names(log, user, item, time, event_features)
+    is_pandas = isinstance(log, pd.DataFrame)
+    table = read_table(log)
+    columns = list(log.columns) if is_pandas else table.names
+    _check_names(columns, user, item, time, event_features)
+    if not is_pandas:
+        names = [user, item, *event_features, *([] if time is None else [time])]
+        log = pd.DataFrame({name: as_series(table.column(columns.index(name))) for name in names})
     missing = {name: log[name].isna().to_numpy() for name in (user, item)}
     if time is not None:
-        column = read_table(log[[time]]).column(0)
-        times = to_times(column, f"Column {time!r} (dtype {log[time].dtype})")
+        position = columns.index(time)
+        times = to_times(table.column(position), f"Column {time!r} (dtype {log[time].dtype})")
         missing[time] = times.missing
     for name, rows in missing.items():
         if rows.any():
@@ -173,20 +179,31 @@ def _sorted_by_user(log, user, item, time, event_features):
                 f"Column {name!r} is missing in {rows.sum()} rows, the first of them row "
                 f"{rows.argmax()}. Drop them."
             )
-    codes, _ = pd.factorize(log[user], sort=True)
+    try:
+        codes, _ = pd.factorize(log[user], sort=True)
+    except TypeError as error:
+        raise TypeError(
+            f"Column {user!r} (dtype {log[user].dtype}) must hold the users' ids, strings or "
+            f"numbers, got {_types(log[user])}. Convert it, or name the column of users."
+        ) from error
     order = np.lexsort([codes] if time is None else [times.values, codes])
     counts = np.bincount(codes)
     ends = counts.cumsum()
     return log.iloc[order], ends - counts, ends, order
 
 
-def _check_names(log, user, item, time, event_features):
+def _types(values: pd.Series) -> str:
+    """The types of the values in a column, for messages."""
+    return " and ".join(sorted({type(value).__name__ for value in values[values.notna()]})[:3])
+
+
+def _check_names(columns, user, item, time, event_features):
     """Each role has its own column of the log."""
     check_event_features(event_features)
     names = [user, item, *([] if time is None else [time]), *event_features]
     for name in names:
-        if name not in log.columns:
-            raise ValueError(f"log has no column {hint(str(name), list(map(str, log.columns)))}")
+        if name not in columns:
+            raise ValueError(f"log has no column {hint(str(name), list(map(str, columns)))}")
     if len(set(names)) < len(names):
         raise ValueError(f"user, item, time, event_features must be different columns, got {names}")
     made = [f"hist_{name}" for name in names[1:]]
@@ -205,7 +222,11 @@ def _rows(log, begin, target, user, item, time, event_features):
     source = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], lengths)
     columns = {user: log[user].iloc[target]}
     for name in (item, *event_features, *([] if time is None else [time])):
-        columns[f"hist_{name}"] = _lists(log[name].iloc[source], offsets, log.index[target])
+        entries = _entries(log[name].iloc[source])
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), entries)
+        columns[f"hist_{name}"] = pd.Series(
+            lists, index=log.index[target], dtype=pd.ArrowDtype(lists.type)
+        )
     if time is not None:
         columns[time] = log[time].iloc[target]
     y = log[item].iloc[target]
@@ -214,11 +235,26 @@ def _rows(log, begin, target, user, item, time, event_features):
     return pd.DataFrame(columns), y
 
 
-def _lists(values: pd.Series, offsets: np.ndarray, index) -> pd.Series:
-    entries = pa.array(values.array, from_pandas=True)
+def _entries(values: pd.Series) -> pa.Array:
+    """What lists hold, as one Arrow type."""
+    column = read_table(values.to_frame()).column(0)
+    try:
+        entries = _as_arrow(column)
+    except (pa.ArrowException, TypeError, OverflowError, UnicodeError) as error:
+        raise TypeError(
+            f"Column {values.name!r} (dtype {values.dtype}) must hold values of one kind, strings "
+            f'or numbers of 64 bits, since lists hold one, got {_types(values)} ("5" is not 5). '
+            "Convert all of them: astype(str)."
+        ) from error
     if isinstance(entries, pa.ChunkedArray):
         entries = entries.combine_chunks()
-    if pa.types.is_dictionary(entries.type):
-        entries = entries.dictionary_decode()
-    lists = pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), entries)
-    return pd.Series(lists, index=index, dtype=pd.ArrowDtype(lists.type))
+    return entries.dictionary_decode() if pa.types.is_dictionary(entries.type) else entries
+
+
+def _as_arrow(column):
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column
+    try:
+        return pa.array(column, from_pandas=True)
+    except OverflowError:  # Python's integers of 2**63 or more
+        return pa.array(column, type=pa.uint64(), from_pandas=True)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ...preprocessing._series import as_series
 from ...preprocessing._vocabulary import Vocabulary
 from .._log.interactions import Interactions
-from .._log.roles import as_series, decode
+from .._log.roles import decode
 
 #: What a frame of recommendations says of each pair of user and item.
 ADDED_COLUMNS = ("score", "rank", "is_popular")

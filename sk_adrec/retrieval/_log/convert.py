@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ...preprocessing._columns import SEQUENCE, flatten, kind_of, read_table
 from ...preprocessing._schema import hint
-from .roles import as_series
+from ...preprocessing._series import as_series
 
 
 def interactions_from_matrix(matrix, *, users=None, items=None, user="user_id", item="item_id"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ..._state import stored
 from ..._target import check_two_classes
@@ -233,7 +234,7 @@ def _as_list(user, items) -> list[Any]:
             f"history must hold a list of items for each user, got {items!r} for user {user!r}: "
             f"pass a list, {remedy}"
         )
-    return list(items)
+    return items.to_pylist() if isinstance(items, pa.Array | pa.ChunkedArray) else list(items)
 
 
 def read_histories(

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from scipy import sparse
 
 from ..._validation import check_X, is_frame
@@ -17,19 +16,12 @@ from ..._warnings import warn
 from ...preprocessing._columns import Table, read_table
 from ...preprocessing._factorize import Factorized, factorize
 from ...preprocessing._schema import hint
+from ...preprocessing._series import as_series
 from ...preprocessing._times import Span, Times, check_comparable, complete_times
 from ...preprocessing._vocabulary import FIRST_KNOWN, Vocabulary
 
 #: What an integer id is where a list has no item.
 NULL_ID = -1
-# Integers of Arrow as those of pandas that may be missing.
-_NULLABLE = {
-    pa.from_numpy_dtype(dtype.numpy_dtype): dtype
-    for dtype in (
-        pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(),
-        pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
-    )
-}  # fmt: skip
 
 
 def check_log(estimator, X, *, reset: bool, reads: Iterable[str | int] = ()):
@@ -216,16 +208,3 @@ def as_table(values, name: str, column: str | int | None = None) -> Table:
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got an array of shape {values.shape}")
     return read_table(pd.DataFrame({name: as_series(values)}))
-
-
-def as_series(column) -> pd.Series:
-    """A column or list of ids as a Series.
-
-    Integers beside missing ones stay integers: as float64, ids of 64 bits would collide.
-    """
-    if isinstance(column, pa.Array | pa.ChunkedArray):
-        return column.to_pandas(types_mapper=_NULLABLE.get if column.null_count else None)
-    series = pd.Series(column)
-    if series.dtype.kind == "f" and not hasattr(column, "dtype"):
-        return pd.Series(column, dtype=object)
-    return series

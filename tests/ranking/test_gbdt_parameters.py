@@ -248,7 +248,7 @@ BAD_COLUMNS = [
 ]
 
 
-@pytest.mark.parametrize(("params", "error", "message"), BAD_COLUMNS, ids=str)
+@pytest.mark.parametrize(("params", "error", "message"), BAD_COLUMNS)
 def test_what_does_not_fit_the_columns_is_refused(params, error, message):
     model = GBDTLRClassifier(LGBMClassifier(**TREES, **params))
     with pytest.raises(error, match=re.escape(message)):
@@ -406,7 +406,6 @@ def logistic(y, raw):
         {"metric": ["auc", "binary_logloss"], "first_metric_only": True},
         {"metric": "binary_logloss", "is_provide_training_metric": True},
     ],
-    ids=str,
 )
 def test_the_log_loss_decides_whatever_the_metric(metric, objective):
     params = {"objective": objective, "n_estimators": 100, "learning_rate": 0.3}
@@ -436,7 +435,6 @@ def test_a_metric_without_validation_rows():
         (np.array([-1, 1]), {1: 8}),
         (np.array([False, True]), {True: 8.0, False: 1.0}),
     ],
-    ids=str,
 )
 def test_class_weight_goes_by_the_labels_of_y(labels, weights):
     expected = fit(class_weight={0: 1, 1: 8})
@@ -468,7 +466,6 @@ def test_a_class_weight_of_no_label_is_refused(part):
         ({"scale_pos_weight": 20}, (1, 20)),
         ({"subsample_freq": 1, "pos_bagging_fraction": 0.5}, (1, 0.5)),
     ],
-    ids=str,
 )
 def test_rows_to_stop_on_weigh_as_those_of_the_trees(balance, counts):
     """Unweighted, log loss would judge the level that the weights set, and stop at once."""

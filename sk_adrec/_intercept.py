@@ -94,7 +94,8 @@ def shift_to_mean(logits, y, weight, before=1.0, spread=None) -> float:
             )
             return np.average(each, weights=weight)
 
-        shift = brentq(missing, -_MOST, _MOST, xtol=1e-12)
+        if missing(-_MOST) < 0 < missing(_MOST):
+            shift = brentq(missing, -_MOST, _MOST, xtol=1e-12)
     if spread is None:
         return shift
     p = before * expit(logits + shift)
